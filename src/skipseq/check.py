@@ -1,0 +1,181 @@
+"""What is said when the values of a call do not fit: both ends, both shapes, and what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from skipseq.declare.compose import short
+from skipseq.errors import CallError, DeviceError, Met, OverwriteError, ShapeError, ValueFault, did_you_mean
+from skipseq.wiring import Join, Number, Part, Step, Value, Wiring, place_of, reads
+
+__all__ = ["arguments_fault", "join_fault", "note_place", "origin_of", "overwrite_fault", "pass_through", "returned_fault"]
+
+VERBS = {"cat": "concatenate", "add": "add", "sub": "subtract", "mul": "multiply"}
+
+
+def join_fault(container: nn.Module, wiring: Wiring, step: Join, values: Sequence[Any]) -> ValueFault | None:
+    """Why these values cannot be joined at this step, or nothing if the reason is not known."""
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    word = short(container._modules[step.key])  # type: ignore[arg-type]
+    met = [
+        meeting(wiring, step, operand, value)
+        for operand, value in zip(step.takes, values, strict=True)
+        if not isinstance(operand, Number)
+    ]
+    if len({tensor.device for tensor in tensors}) > 1:
+        text = f"{word} cannot {VERBS[step.operator]} values on different devices"
+        advice = "Move one of them: take or join it by call(move, ...), or put the whole network on one device."
+        return DeviceError(place_of(step), text, met, advice)
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if misfits(shapes, step):
+        text = f"{word} cannot {VERBS[step.operator]} values of different shapes"
+        return ShapeError(place_of(step), text, met, shape_advice(step, shapes))
+    return None
+
+
+def misfits(shapes: list[tuple[int, ...]], step: Join) -> bool:
+    """Whether the shapes are to blame: all equal, but for the dimension of a concatenation."""
+    if step.operator != "cat":
+        return not step.broadcast and len(set(shapes)) > 1
+    rest = {tuple(extent for d, extent in enumerate(shape) if d != step.dim % max(len(shape), 1)) for shape in shapes}
+    return len(rest) > 1
+
+
+def shape_advice(step: Join, shapes: list[tuple[int, ...]]) -> str:
+    """Which dimensions differ, and what to write."""
+    if len({len(shape) for shape in shapes}) > 1:
+        return "They differ in the number of dimensions. Bring one to the other with via('name', layer)."
+    joined = step.dim % len(shapes[0]) if step.operator == "cat" else None
+    differing = [d for d, extents in enumerate(zip(*shapes, strict=True)) if len(set(extents)) > 1 and d != joined]
+    names = ", ".join(f"{d} ({' and '.join(str(shape[d]) for shape in shapes)})" for d in differing)
+    text = f"They differ in dimension{'s' if len(differing) > 1 else ''} {names}.\n"
+    if max(differing) >= 2:
+        text += "Write layers that keep the size (3x3 convolutions with padding=1), or bring one value to the size of the\n"
+        text += "other with via('name', layer)."
+    elif step.operator == "cat":
+        text += "Bring one value to the extent of the other with via('name', layer)."
+    else:
+        text += "Project one of them: via('name', layer), with a linear layer or a 1x1 convolution; or write cat."
+    return text + ("" if step.operator == "cat" else "\nIf broadcasting is meant, write broadcast=True.")
+
+
+def meeting(wiring: Wiring, step: Step, value: Value, tensor: Any) -> Met:
+    """One of the values that met at a step, described by its name and its origin."""
+    origin, need = origin_of(wiring, value)
+    device = f" on {tensor.device}" if isinstance(tensor, Tensor) and tensor.device.type != "cpu" else ""
+    what = f"{tuple(tensor.shape)}{device}" if isinstance(tensor, Tensor) else type(tensor).__name__
+    name = next((name for name, each in wiring.names.items() if each == value and named_by_user(name)), None)
+    return Met(repr(need or name) if need or name else "the running value", what, origin, need)
+
+
+def named_by_user(name: str) -> bool:
+    """Whether a name is one that the user wrote, not the number of a layer or word."""
+    return name.isidentifier() and not name.rpartition("_")[2].isdigit()
+
+
+def origin_of(wiring: Wiring, value: Value) -> tuple[str | None, str | None]:
+    """The place that gives a value, empty for the input of the container, and the name if it is a need."""
+    for step in wiring.steps:
+        if value in step.gives:
+            inner = step.gives.index(value)
+            if isinstance(step, Part) and inner:
+                return f"{place_of(step)} ({step.wants[inner - 1]!r})", None
+            return place_of(step), None
+    need = next((name for name, each in wiring.needs.items() if each == value), None)
+    return (None, need) if need else ("", None)
+
+
+def overwrite_fault(wiring: Wiring, step: Step, value: Value) -> ValueFault:
+    """A value was changed in place between its save and this step, its reader; in a part, the reader inside it."""
+    if isinstance(step, Part) and (inner := value_inside(step, value)) is not None:
+        for reader in step.wiring.steps:
+            if inner in reads(reader):
+                fault = overwrite_fault(step.wiring, reader, inner)
+                fault.passed(place_of(step), origins(wiring, step))
+                return fault
+    met = meeting(wiring, step, value, None)
+    return overwritten(place_of(step), replace(met, what="changed by a later layer"))
+
+
+def overwritten(place: str, met: Met) -> OverwriteError:
+    text = "reads a value that was overwritten in place after it was saved"
+    advice = "Write inplace=False in the layer that overwrites it, or save a copy: call(torch.clone), save('x1')."
+    return OverwriteError(place, text, (met,), advice)
+
+
+def value_inside(part: Part, value: Value) -> Value | None:
+    """The value inside a part that an operand of it becomes."""
+    for i, operand in enumerate(part.takes):
+        if operand == value:
+            return i
+    for name, operand in (*part.needs, *part.named):
+        if operand == value:
+            return part.wiring.needs[name] if name in part.wiring.needs else part.wiring.names[name]
+    return None
+
+
+def returned_fault(wiring: Wiring, index: int) -> ValueFault:
+    """A value was changed in place between its save and the end, where it is returned."""
+    value = wiring.results()[index]
+    met = meeting(wiring, Step("", 0, (), ()), value, None)
+    fault = overwritten("", replace(met, what="changed by a later layer"))
+    fault.problem = "returns a value that was overwritten in place after it was saved"
+    fault.returned = index
+    return fault
+
+
+def pass_through(error: BaseException, wiring: Wiring, step: Part) -> BaseException:
+    """An error of a part passes through the container around it, which knows the way to the part."""
+    place = place_of(step)
+    if isinstance(error, ValueFault):
+        if error.returned is not None:
+            return reader_fault(wiring, step, error.returned)
+        error.passed(place, origins(wiring, step))
+    elif notes := getattr(error, "__notes__", None):
+        if notes[-1].startswith("at net"):
+            notes[-1] = notes[-1].replace("at net", f"at net{place}", 1)
+    return error
+
+
+def reader_fault(wiring: Wiring, part: Part, index: int) -> ValueFault:
+    """The fault of an overwritten value that a part returned, told at the step that reads it."""
+    own = 1 if isinstance(part.wiring.result, int) else len(part.wiring.result)
+    value = part.gives[max(0, index - own + 1)]
+    for step in wiring.steps:
+        if value in reads(step):
+            return overwrite_fault(wiring, step, value)
+    return returned_fault(wiring, wiring.results().index(value))
+
+
+def origins(wiring: Wiring, part: Part) -> dict[str, tuple[str | None, str | None]]:
+    """Where each need of a part comes from."""
+    return {name: origin_of(wiring, operand) for name, operand in (*part.needs, *part.named) if isinstance(operand, int)}
+
+
+def note_place(error: BaseException, step: Step, module: nn.Module) -> None:
+    """Tells where a layer failed, behind its own error."""
+    error.add_note(f"at net{place_of(step)}, in {short(module)}")
+
+
+def arguments_fault(wiring: Wiring, given: list[str], what: str) -> CallError | None:
+    """Why a call with these arguments cannot be made, or nothing."""
+    known = [*wiring.inputs, *wiring.needs]
+    unknown = [name for name in given if name not in known]
+    missing = [name for name in known if name not in given]
+    if not unknown and not missing:
+        return None
+    inputs = ", ".join(wiring.inputs) + (f"; by keyword {', '.join(wiring.needs)}" if wiring.needs else "")
+    lines = [f"{what} was called with what it does not take.", f"  its inputs: {inputs}"]
+    for name in unknown:
+        lines.append(f"  it does not know {name!r}.{did_you_mean(name, missing or known)}")
+    for name in missing:
+        reader = f", which net{wiring.readers[name]} reads and nothing inside gives" if name in wiring.readers else ""
+        lines.append(f"  it lacks {name!r}{reader}.{did_you_mean(name, set(wiring.names) | set(wiring.labels))}")
+    first, *rest = known
+    call = ", ".join([first, *(f"{name}=..." if name.isidentifier() else f"**{{{name!r}: ...}}" for name in rest)])
+    return CallError("\n".join([*lines, f"  Write net({call})."]))
+

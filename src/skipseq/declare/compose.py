@@ -1,0 +1,547 @@
+"""From the children of a container to its wiring.
+
+Names are resolved here and nowhere else, once, when a tree is put together. A name is looked for among the container's
+own earlier entries, then among the labels saved inside its earlier parts; what is found nowhere is a need, which the
+container around it resolves in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from torch import nn
+
+from skipseq.errors import WiringError, did_you_mean
+from skipseq.wiring import (
+    Join,
+    Layer,
+    Named,
+    Number,
+    Operand,
+    Part,
+    Pick,
+    Split,
+    Step,
+    Value,
+    Wiring,
+    find_overwrites,
+    reachable,
+    value_at,
+)
+
+from . import words
+from .containers import children_of, inside, is_plain, is_wired
+from .functions import Function
+from .words import CallWord, Called, JoinWord, Joined, PickWord, SaveWord, TakeWord, Via, Word, here
+
+__all__ = ["compose", "grouped"]
+
+
+def compose(
+    children: Mapping[str, nn.Module],
+    inputs: tuple[str, ...] | None = None,
+    outputs: str | tuple[str, ...] | None = None,
+    what: str = "Sequential",
+) -> Wiring:
+    """The wiring of a container with these children.
+
+    Raises:
+        WiringError: with all the faults that can be known here.
+    """
+    composer = Composer(children, inputs)
+    wiring = composer.compose(outputs)
+    if composer.faults:
+        raise WiringError(what, composer.faults)
+    return wiring
+
+
+def grouped(children: Mapping[str, nn.Module]) -> list[list[tuple[str, nn.Module]]]:
+    """The children as entries: a call and the layer behind it are one."""
+    groups: list[list[tuple[str, nn.Module]]] = []
+    for key, child in children.items():
+        if groups and isinstance(groups[-1][-1][1], CallWord) and not isinstance(child, Word):
+            groups[-1].append((key, child))
+        else:
+            groups.append([(key, child)])
+    return groups
+
+
+@dataclass(slots=True)
+class Draft:
+    """A part while its container is put together: later entries may still ask for its inner values."""
+
+    step: Part
+    wants: dict[str, Value] = field(default_factory=dict)
+
+    def path(self) -> str:
+        return ".".join(self.step.path)
+
+    def finished(self) -> Part:
+        return replace(self.step, wants=tuple(self.wants), gives=(*self.step.gives, *self.wants.values()))
+
+
+class Composer:
+    """Walks the entries of one container in order, with the running value and the names known so far."""
+
+    def __init__(self, children: Mapping[str, nn.Module], inputs: tuple[str, ...] | None) -> None:
+        self.entries = grouped(children)
+        self.inputs = inputs or ("input",)
+        self.closed = inputs is not None
+        self.count = len(self.inputs)
+        self.names: dict[str, Value] = {name: i for i, name in enumerate(self.inputs)}
+        self.needs: dict[str, Value] = {}
+        self.readers: dict[str, str] = {}
+        self.steps: list[Step | Draft] = []
+        self.drafts: dict[str, Draft] = {}
+        self.inner: dict[str, list[str]] = {}
+        self.labels: dict[str, tuple[str, ...]] = {}
+        self.faults: list[str] = []
+        self.running: Value = 0
+        self.index = 0
+        self.key = ""
+        self.entry: list[tuple[str, nn.Module]] = []
+        self.returned = ""
+        self.keys = {key for entry in self.entries for key, _ in entry}
+        self.wirings = self.wirings_of(children)
+        self.saves = self.find_saves()
+
+    # What is inside, before anything is resolved
+
+    def wirings_of(self, children: Mapping[str, nn.Module]) -> dict[int, Wiring]:
+        """The wirings of all parts, by the identity of the module that stands here."""
+        found: dict[int, Wiring] = {}
+        for index, entry in enumerate(self.entries):
+            for key, child in entry:
+                place = f"net.{key}" if key.isidentifier() else f"net[{index}]"
+                owned = children_of(child).values() if isinstance(child, Word) else (child,)
+                for module in owned:
+                    if id(module) not in found and (wiring := self.wiring_of(module, place)) is not None:
+                        found[id(module)] = wiring
+        return found
+
+    def wiring_of(self, module: nn.Module, place: str) -> Wiring | None:
+        """The wiring of a module that is a container; its faults become ours."""
+        container = inside(module)
+        try:
+            if is_wired(container):
+                return container.wiring  # type: ignore[no-any-return, union-attr]
+            if is_plain(container):
+                return compose_plain(container)
+        except WiringError as error:
+            self.faults += [place + fault.removeprefix("net") for fault in error.faults]
+            return Wiring((), False, {}, (), 0, {}, {}, 1, {})
+        return None
+
+    def find_saves(self) -> dict[str, str]:
+        """Every label saved in this container or inside its parts, with the place of its first save."""
+        saves: dict[str, str] = {}
+        for index, entry in enumerate(self.entries):
+            for _, child in entry:
+                if isinstance(child, SaveWord):
+                    for label in child.labels:
+                        saves.setdefault(label, f"net[{index}]")
+                owned = children_of(child).values() if isinstance(child, Word) else (child,)
+                for module in owned:
+                    for label in self.wirings[id(module)].labels if id(module) in self.wirings else ():
+                        saves.setdefault(label, f"net[{index}]")
+        return saves
+
+    # The walk
+
+    def compose(self, outputs: str | tuple[str, ...] | None) -> Wiring:
+        for self.index, entry in enumerate(self.entries):
+            self.entry = entry
+            self.key = entry[0][0]
+            self.check_name(entry)
+            self.walk(entry)
+            for key, _ in entry:
+                self.names[key] = self.running
+        result = self.results(outputs)
+        wiring = Wiring(
+            inputs=self.inputs,
+            closed=self.closed,
+            needs=self.needs,
+            steps=tuple(step.finished() if isinstance(step, Draft) else step for step in self.steps),
+            result=result,
+            names=self.names,
+            labels=self.labels,
+            count=self.count,
+            parts={path: i for i, step in enumerate(self.steps) if isinstance(step, Draft) for path in [step.path()]},
+            readers=self.readers,
+        )
+        if not self.faults:
+            self.check_overwrites(wiring)
+        return wiring
+
+    def walk(self, entry: list[tuple[str, nn.Module]]) -> None:
+        """One entry: what it reads, what it gives."""
+        word = entry[0][1]
+        if isinstance(word, SaveWord):
+            self.save(word)
+        elif isinstance(word, CallWord):
+            self.call(word, entry)
+        elif isinstance(word, JoinWord):
+            if self.check_join(word):
+                self.running = self.join(word, word.joined, implied=True)
+        elif isinstance(word, TakeWord):
+            self.running = self.value(word, word.operand)
+        elif isinstance(word, PickWord):
+            (given,) = given_one = (self.new(),)
+            self.steps.append(Pick(self.key, self.index, (self.running,), given_one, word.choice))
+            self.running = given
+        else:
+            self.running = self.apply(word, (self.key,), (self.running,))
+
+    def new(self) -> Value:
+        """A value that was not there before."""
+        self.count += 1
+        return self.count - 1
+
+    def fault(self, text: str, advice: str = "") -> None:
+        """Notes a fault of the entry at hand, or of ``outputs``."""
+        place = self.returned or f"net[{self.index}] {written_entry(self.entry)}"
+        self.faults.append(f"{place} {text}" + (f"\n  {advice}" if advice else ""))
+
+    def save(self, word: SaveWord) -> None:
+        """Labels are names for the running value, or for the parts of a tuple."""
+        labels = [label for label in word.labels if self.check_label(label)]
+        if len(word.labels) == 1:
+            values: tuple[Value, ...] = (self.running,)
+        else:
+            values = tuple(self.new() for _ in labels)
+            self.steps.append(Split(self.key, self.index, (self.running,), values))
+        for label, value in zip(labels, values, strict=False):
+            self.names[label] = value
+            self.labels[label] = (label, *self.labels.get(label, ()))
+
+    def call(self, word: CallWord, entry: list[tuple[str, nn.Module]]) -> None:
+        """The layer behind the word, with the word's operands."""
+        if len(entry) == 1:
+            self.fault("has no layer behind it.", "Write call(layer, ...): the word and its layer belong together.")
+            return
+        key, layer = entry[1]
+        takes = [self.operand(word, operand) for operand in word.called.operands]
+        placed = (*word.called.operands, *(each for _, each in word.called.named))
+        # One operand alone comes behind the running value; with none, the running value is the operand.
+        if len(takes) <= 1 and here not in placed:
+            takes = [self.running, *takes]
+        elif here not in flat(placed):
+            self.no_place_for_running(written_entry(entry))
+        named = tuple((name, self.operand(word, operand)) for name, operand in word.called.named)
+        self.running = self.apply(layer, (key,), tuple(takes), named)
+
+    def join(self, word: Word, joined: Joined, implied: bool = False) -> Value:
+        """A join of values; at an entry, one operand alone comes behind the running value."""
+        takes = [self.operand(word, operand) for operand in joined.operands]
+        if implied and len(takes) == 1:
+            takes = [self.running, *takes]
+        values = [each for each in takes if not isinstance(each, Number)]
+        if len(set(values)) < len(values):
+            self.fault(
+                "joins a value with itself.",
+                "Name each value once; for a square or a double, write call(torch.square) or mul(2.0).",
+            )
+        value = self.new()
+        self.steps.append(
+            Join(self.key, self.index, tuple(takes), (value,), joined.operator, joined.dim, joined.broadcast)
+        )
+        return value
+
+    def operand(self, word: Word, operand: words.Operand) -> Operand:
+        """An operand as a value of this container, with the steps that it takes to get it."""
+        if operand is here:
+            return self.running
+        if isinstance(operand, str):
+            return self.resolve(operand)
+        if isinstance(operand, Via):
+            value = self.value(word, operand.base)
+            for key in operand.layers:
+                value = self.apply(words.layer_of(word, key), (self.key, key), (value,))
+                self.names[f"{self.key}.{key}"] = value
+            return value
+        if isinstance(operand, Joined):
+            self.check_operands(operand)
+            return self.join(word, operand)
+        if isinstance(operand, Called):
+            assert operand.layer is not None
+            takes = tuple(self.operand(word, each) for each in operand.operands)
+            named = tuple((name, self.operand(word, each)) for name, each in operand.named)
+            value = self.apply(words.layer_of(word, operand.layer), (self.key, operand.layer), takes, named)
+            self.names[f"{self.key}.{operand.layer}"] = value
+            return value
+        if isinstance(operand, words.Unfit):
+            self.fault(f"has the operand {operand.text}: {operand.fault}.")
+            return self.running
+        assert not isinstance(operand, words.Here)
+        return Number(operand)
+
+    def value(self, word: Word, operand: words.Operand) -> Value:
+        """An operand that must be a value."""
+        value = self.operand(word, operand)
+        if isinstance(value, Number):
+            self.fault(f"takes the number {value.value!r}, which is no value of the network.")
+            return self.running
+        return value
+
+    def apply(self, module: nn.Module, path: tuple[str, ...], takes: tuple[Operand, ...], named: Named = ()) -> Value:
+        """A layer, or a part with its needs."""
+        if isinstance(module, PickWord):
+            value = self.new()
+            self.steps.append(Pick(self.key, self.index, takes, (value,), module.choice))
+            return value
+        if isinstance(module, Word):
+            self.fault(f"puts a value through {short(module)}, which is a word and no layer.")
+            return self.running
+        wiring = self.wirings.get(id(module))
+        if wiring is None:
+            value = self.new()
+            in_place = works_in_place(module)
+            self.steps.append(Layer(self.key, self.index, takes, (value,), path, named, in_place))
+            return value
+        self.check_arguments(wiring, path, takes, named)
+        given = {name for name, _ in named}
+        needs = tuple((name, self.resolve(name, wiring, path)) for name in wiring.needs if name not in given)
+        value = self.new()
+        own = tuple((name, operand) for name, operand in named if name in wiring.inputs)
+        needs += tuple((name, operand) for name, operand in named if name in wiring.needs)
+        plain = is_plain(inside(module))
+        part = Part(self.key, self.index, takes, (value,), path, wiring, own, needs, plain=plain)
+        self.steps.append(draft := Draft(part))
+        self.drafts[head := ".".join(path)] = draft
+        for label, paths in wiring.labels.items():
+            found = tuple(f"{head}.{each}" for each in paths)
+            self.inner.setdefault(label, []).extend(found)
+            self.labels[label] = self.labels.get(label, ()) + found
+        return value
+
+    # Names
+
+    def resolve(self, name: str, wiring: Wiring | None = None, path: tuple[str, ...] = ()) -> Value:
+        """The value that a name means here, for a word of this container or for the need of a part."""
+        if name == "input":
+            return 0
+        if name in self.names:
+            return self.names[name]
+        if "." in name:
+            return self.resolve_path(name, wiring, path)
+        found = self.inner.get(name, [])
+        if len(found) == 1:
+            return self.wanted(found[0])
+        if len(found) > 1:
+            self.fault(
+                f"{reads_as(wiring, name)} {name!r}, which is saved at {' and at '.join(map(repr, found))}.",
+                f"Write the path of the one that is meant: {found[-1]!r}.",
+            )
+            return self.running
+        if name in self.saves or name in self.keys:
+            where = f"saved at {self.saves[name]}" if name in self.saves else f"the output of layer {name!r}"
+            self.fault(
+                f"{reads_as(wiring, name)} {name!r} before it is there: it is {where}.",
+                "A skip leads forward: save the value before the entry that reads it.",
+            )
+            return self.running
+        return self.need(name, wiring, path)
+
+    def resolve_path(self, name: str, wiring: Wiring | None, path: tuple[str, ...]) -> Value:
+        """The value that a dotted path means: a label or an entry inside an earlier part."""
+        head = name.partition(".")[0]
+        if (found := self.draft_at(name)) is not None:
+            draft, rest = found
+            if reachable(draft.step.wiring, rest):
+                return self.wanted(name)
+            known = [name.removesuffix(rest) + each for each in draft.step.wiring.names]
+            self.fault(f"{reads_as(wiring, name)} {name!r}, which does not exist.{did_you_mean(name, known)}")
+        elif head in self.names:
+            self.fault(
+                f"{reads_as(wiring, name)} {name!r}, but {head!r} is no sequence: values inside it cannot be reached.",
+                f"Refer to its output, {head!r}, or write it as a Sequential.",
+            )
+        elif head in self.keys:
+            self.fault(
+                f"{reads_as(wiring, name)} {name!r} before it is there: {head!r} has not given its output yet.",
+                "A skip leads forward: save the value before the entry that reads it.",
+            )
+        else:
+            return self.need(name, wiring, path)
+        return self.running
+
+    def draft_at(self, path: str) -> tuple[Draft, str] | None:
+        """The earlier part that a dotted path leads into, and the rest of the path inside it."""
+        for end in (i for i, letter in enumerate(path) if letter == "."):
+            if path[:end] in self.drafts:
+                return self.drafts[path[:end]], path[end + 1 :]
+        return None
+
+    def wanted(self, path: str) -> Value:
+        """An inner value of an earlier part, which the part will return besides its result."""
+        found = self.draft_at(path)
+        assert found is not None
+        draft, rest = found
+        inner = value_at(draft.step.wiring, rest)
+        if inner is not None and inner == draft.step.wiring.result:
+            return draft.step.gives[0]
+        if rest not in draft.wants:
+            draft.wants[rest] = self.new()
+        return draft.wants[rest]
+
+    def need(self, name: str, wiring: Wiring | None, path: tuple[str, ...]) -> Value:
+        """A name that nothing inside gives: an input by keyword, unless the sequence is closed."""
+        if self.closed:
+            known = [*self.names, *self.inner]
+            self.fault(f"{reads_as(wiring, name)} {name!r}, which nothing gives.{did_you_mean(name, known)}")
+            return self.running
+        if name not in self.needs:
+            self.needs[name] = self.new()
+            place = f".{'.'.join(path)}" if path and path[-1].isidentifier() else f"[{self.index}]"
+            self.readers[name] = place + wiring.readers.get(name, "") if wiring else f"[{self.index}]"
+        return self.needs[name]
+
+    def results(self, outputs: str | tuple[str, ...] | None) -> Value | tuple[Value, ...]:
+        """The value, or the values, that the container returns."""
+        if outputs is None:
+            return self.running
+        names = (outputs,) if isinstance(outputs, str) else outputs
+        self.returned = f"outputs={outputs!r}"
+        values = []
+        for name in names:
+            before = len(self.needs)
+            value = self.resolve(name)
+            if len(self.needs) > before:
+                del self.needs[name]
+                self.fault(f"names {name!r}, which nothing gives.{did_you_mean(name, [*self.names, *self.inner])}")
+            values.append(value)
+        return values[0] if isinstance(outputs, str) else tuple(values)
+
+    # Faults that need no name to be resolved
+
+    def check_label(self, label: object) -> bool:
+        """Whether a label may be saved here."""
+        first = self.names.get(label) if isinstance(label, str) else None
+        if not isinstance(label, str) or not label.isidentifier() or label == "input":
+            self.fault(f"saves {label!r}: a label is an identifier other than 'input'.", "Write save('x1').")
+        elif label in self.labels and self.labels[label][0] == label:
+            self.fault(f"saves {label!r} again; it is already saved at {self.saves[label]}.", "Rename one of them.")
+        elif first is not None or label in self.keys:
+            kind = "an input" if label in self.inputs else "a layer or word"
+            self.fault(f"saves {label!r}, which is the name of {kind} of this sequence.", "Rename one of them.")
+        else:
+            return True
+        return False
+
+    def check_name(self, entry: list[tuple[str, nn.Module]]) -> None:
+        """The name of an entry must not be one of the inputs."""
+        for key, _ in entry:
+            if key in self.inputs and (self.closed or key == "input"):
+                self.fault(f"is named {key!r}, which is an input of this sequence.", "Rename one of them.")
+
+    def check_join(self, word: JoinWord) -> bool:
+        """Whether a join at an entry says what to join and where the running value goes."""
+        joined = word.joined
+        if not joined.operands:
+            self.fault(
+                "names nothing to join.",
+                f"Write {joined.operator}('label'). A join without operands is for join= of the blocks.",
+            )
+            return False
+        if len(joined.operands) > 1 and here not in flat(joined.operands):
+            self.no_place_for_running(word.written(short))
+        self.check_operands(joined)
+        return True
+
+    def check_operands(self, joined: Joined) -> None:
+        """Numbers have no place in a concatenation."""
+        for operand in joined.operands:
+            if joined.operator == "cat" and words.is_number(operand):
+                self.fault(f"concatenates the number {operand!r}.", "Write add or mul for numbers.")
+
+    def no_place_for_running(self, text: str) -> None:
+        first, _, rest = text.partition("(")
+        at = f"{rest.partition(', ')[0]}, here, {rest.partition(', ')[2]}" if first == "call" else f"here, {rest}"
+        self.fault(
+            "does not say where the running value goes.", f"Write {first}({at}, or take({text}) to leave it out."
+        )
+
+    def check_arguments(self, wiring: Wiring, path: tuple[str, ...], takes: tuple[Operand, ...], named: Named) -> None:
+        """A part gets each of its inputs once, and by name only what it knows."""
+        given = [*wiring.inputs[: len(takes)], *(name for name, _ in named)]
+        missing = [name for name in wiring.inputs if name not in given]
+        unknown = [name for name, _ in named if name not in (*wiring.inputs, *wiring.needs)]
+        if len(takes) > len(wiring.inputs) or unknown or len(set(given)) < len(given):
+            self.fault(f"passes values that the part does not know; its inputs are {', '.join(wiring.inputs)}.")
+        elif missing:
+            self.fault(
+                f"has the inputs {', '.join(wiring.inputs)}, and receives only {', '.join(given)}.",
+                f"Write call(part, {', '.join(['here', *(repr(name) for name in missing)])}).",
+            )
+
+    def check_overwrites(self, wiring: Wiring) -> None:
+        """A layer that works in place must not change a value that is read later."""
+        names = {value: name for name, value in reversed(self.names.items())}
+        for value, place, reader in find_overwrites(wiring):
+            self.faults.append(
+                f"net{place} works in place and overwrites {names.get(value, 'a value')!r}, which net{reader} reads "
+                "later.\n  Write inplace=False, or save the value behind the layer."
+                if not reader.startswith(" ")
+                else f"net{place} works in place and overwrites {names.get(value, 'a value')!r}, which is returned"
+                f"{reader}.\n  Write inplace=False, or save the value behind the layer."
+            )
+
+
+def compose_plain(container: nn.Module) -> Wiring:
+    """The wiring of a plain ``nn.Sequential``; a word inside it is a fault."""
+    children = children_of(container)
+    faults = [
+        f"net[{i}] {short(child)} stands in a plain nn.Sequential, which cannot pass it the values that it names.\n"
+        "  Write skipseq.Sequential(...) instead of nn.Sequential(...)."
+        for i, child in enumerate(children.values())
+        if isinstance(child, Word) and not isinstance(child, PickWord)
+    ]
+    if faults:
+        raise WiringError("nn.Sequential", faults)
+    return compose(children)
+
+
+def works_in_place(module: nn.Module) -> bool:
+    """Whether a layer changes its input, as far as it says so."""
+    if isinstance(module, Function):
+        function = module.function
+        keywords = getattr(function, "keywords", {})
+        name = getattr(function, "__name__", "")
+        return bool(keywords.get("inplace")) or (name.endswith("_") and not name.endswith("__"))
+    return getattr(module, "inplace", False) is True
+
+
+def flat(operands: Iterable[words.Operand]) -> list[words.Operand]:
+    """The operands and what they are made of."""
+    found: list[words.Operand] = []
+    for operand in operands:
+        found.append(operand)
+        if isinstance(operand, Via):
+            found += flat((operand.base,))
+        elif isinstance(operand, Joined | Called):
+            found += flat(operand.operands)
+    return found
+
+
+def reads_as(wiring: Wiring | None, name: str) -> str:
+    """The verb of a fault: a word reads, a part needs what a word inside it reads."""
+    if wiring is None:
+        return "reads"
+    return f"(at {wiring.readers.get(name, 'its inside')} inside it) reads"
+
+
+def written_entry(entry: list[tuple[str, nn.Module]]) -> str:
+    """An entry in one line, as it was written."""
+    word = entry[0][1]
+    if not isinstance(word, Word):
+        return f"{type(word).__name__}(...)" if "\n" in repr(word) else repr(word)
+    if isinstance(word, CallWord) and len(entry) == 2:
+        return words.write_call(short(entry[1][1]), word.called, word, short)
+    return word.written(short)
+
+
+def short(module: nn.Module) -> str:
+    """A module in one line."""
+    text = repr(module)
+    return text if "\n" not in text else f"{type(module).__name__}(...)"

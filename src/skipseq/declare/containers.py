@@ -1,0 +1,75 @@
+"""Which modules are containers whose inside a wiring can reach."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+from torch import nn
+
+from skipseq.wiring import Wiring
+
+__all__ = ["Container", "inside", "is_plain", "is_wired", "keeps_forward"]
+
+
+class Container(nn.Sequential):
+    """The base of :class:`skipseq.Sequential`, as far as a declaration needs to know it."""
+
+    inputs: tuple[str, ...] | None
+    outputs: str | tuple[str, ...] | None
+
+    @property
+    def wiring(self) -> Wiring:
+        """The container as an open term, verified."""
+        raise NotImplementedError
+
+
+def forward_owner(module: nn.Module) -> type:
+    """The class that defines the forward of a module."""
+    return next(cls for cls in type(module).__mro__ if "forward" in vars(cls))
+
+
+def is_wired(module: nn.Module) -> bool:
+    """Whether the module runs a wiring: one of ours, without a forward of its own on its class."""
+    return isinstance(module, Container) and issubclass(forward_owner(module), Container) and keeps_forward(module)
+
+
+def keeps_forward(module: nn.Module) -> bool:
+    """Whether the class that defines the wiring of a container defines its forward too."""
+    return "wiring" in vars(forward_owner(module))
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether the module runs its children one after the other, as ``nn.Sequential`` does."""
+    return isinstance(module, nn.Sequential) and forward_owner(module) is nn.Sequential
+
+
+def inside(module: nn.Module) -> nn.Module:
+    """The container inside wrappers that pass on all arguments (checkpointing, compiling, data parallel), or the module."""
+    while not isinstance(module, nn.Sequential) and (wrapped := only_child(module)) is not None:
+        module = wrapped
+    return module
+
+
+def only_child(module: nn.Module) -> nn.Module | None:
+    """The one child of a wrapper: a module that owns nothing else and whose forward takes ``*args, **kwargs``."""
+    if len(module._modules) != 1 or module._parameters or isinstance(module, nn.ModuleList | nn.ModuleDict):
+        return None
+    try:
+        kinds = [each.kind for each in inspect.signature(module.forward).parameters.values()]
+    except (TypeError, ValueError):
+        return None
+    if kinds != [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD]:
+        return None
+    child: nn.Module | None = next(iter(module._modules.values()))
+    return child if holds_container(child) else None
+
+
+def holds_container(module: nn.Module | None) -> bool:
+    """Whether the module is a sequence, perhaps inside further wrappers."""
+    return module is not None and isinstance(inside(module), nn.Sequential)
+
+
+def children_of(module: nn.Module) -> Mapping[str, nn.Module]:
+    """The children of a container by key."""
+    return {key: child for key, child in module._modules.items() if child is not None}

@@ -1,0 +1,103 @@
+"""Plain functions as layers, and the modules that must not hide in them."""
+
+from __future__ import annotations
+
+import dis
+import functools
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
+from torch import nn
+
+__all__ = ["Function", "hidden_module", "is_function"]
+
+
+class Function(nn.Module):
+    """A plain function that stands where a layer stands."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *values: Any, **named: Any) -> Any:
+        return self.function(*values, **named)
+
+    def __repr__(self) -> str:
+        return written(self.function)
+
+
+def written(function: Any) -> str:
+    """A function as one would write it: ``torch.relu``, ``torch.nn.functional.gelu``, ``my_function``."""
+    if isinstance(function, functools.partial):
+        values = [*map(repr, function.args), *(f"{name}={value!r}" for name, value in function.keywords.items())]
+        return f"partial({', '.join([written(function.func), *values])})"
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or repr(function)
+    name = name.removeprefix("_VariableFunctionsClass.").rpartition("<locals>.")[2]
+    home = getattr(function, "__module__", None) or ("torch" if "type" in type(function).__name__ else None)
+    if home and home.startswith("torch") and "." not in name:
+        home = "torch" if home in ("torch._C._VariableFunctions", "torch._VariableFunctions") else home
+        return f"{home}.{name}"
+    return name
+
+
+def is_function(entry: object) -> bool:
+    """Whether an entry is a callable that is neither a module nor a class."""
+    return callable(entry) and not isinstance(entry, nn.Module | type)
+
+
+def hidden_module(function: Any) -> nn.Module | None:
+    """A module that the function holds where nothing could register its parameters, or nothing."""
+    return next(find_modules(function, set()), None)
+
+
+def find_modules(thing: Any, seen: set[int]) -> Iterator[nn.Module]:
+    """The modules inside a function: bound, in its closure, defaults and globals, or in lists and dicts there."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, nn.Module):
+        yield thing
+    elif isinstance(thing, dict):
+        for each in thing.values():
+            yield from find_modules(each, seen)
+    elif isinstance(thing, list | tuple | set | frozenset):
+        for each in thing:
+            yield from find_modules(each, seen)
+    elif isinstance(thing, functools.partial):
+        yield from find_modules((thing.func, thing.args, thing.keywords), seen)
+    elif callable(thing) and not isinstance(thing, type):
+        for each in held_by(thing):
+            yield from find_modules(each, seen)
+
+
+def held_by(function: Any) -> Iterator[Any]:
+    """What a function can reach without being given it."""
+    yield getattr(function, "__self__", None)
+    yield getattr(function, "__wrapped__", None)
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # a cell that is not filled yet
+            continue
+    yield getattr(function, "__defaults__", None)
+    yield getattr(function, "__kwdefaults__", None)
+    code, names = getattr(function, "__code__", None), getattr(function, "__globals__", {})
+    if code is not None:
+        for name in global_names(code):
+            value = names.get(name)
+            # Only modules and containers: following every global function would walk whole packages.
+            if isinstance(value, nn.Module | list | tuple | dict):
+                yield value
+    if not hasattr(function, "__code__") and hasattr(function, "__dict__") and not hasattr(function, "__self__"):
+        yield dict(vars(function))
+
+
+def global_names(code: CodeType) -> Iterator[str]:
+    """The global names that code loads, inner functions included."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield instruction.argval
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from global_names(constant)

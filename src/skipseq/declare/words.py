@@ -1,0 +1,536 @@
+"""The words: entries of a sequence that are not layers.
+
+A word is a module, so that it stands among the children of its sequence and whatever walks them as a plain chain stumbles
+over it instead of dropping a skip. What it says is pure data (the operands); the layers that it owns are its children, in
+one list, and the operands refer to them by their keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import EllipsisType
+from typing import Any, ClassVar, NoReturn, TypeAlias
+
+from torch import Tensor, nn
+
+from skipseq.errors import WordError
+
+from .functions import Function, hidden_module, is_function
+
+__all__ = ["Here", "Via", "Word", "add", "call", "cat", "here", "mul", "pick", "save", "sub", "take", "via"]
+
+
+class Here:
+    """The running value, as an operand: ``add(here, "a", "b")``. There is one, called ``here``."""
+
+    def __repr__(self) -> str:
+        return "here"
+
+    def __reduce__(self) -> str:
+        return "here"
+
+
+here = Here()
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """The value of an operand after some layers; ``layers`` are modules as written, keys of them inside a word."""
+
+    base: Operand
+    layers: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A join of operands."""
+
+    operator: str
+    operands: tuple[Operand, ...]
+    dim: int = 1
+    broadcast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A layer called with operands; ``layer`` is its key in the word, or nothing where the layer follows the word."""
+
+    layer: str | None
+    operands: tuple[Operand, ...]
+    named: tuple[tuple[str, Operand], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Something that cannot be an operand, and what to say about it."""
+
+    text: str
+    fault: str
+
+
+Operand: TypeAlias = "str | float | Here | Via | Joined | Called | Unfit"
+
+
+class Word(nn.Module):
+    """An entry of a sequence that is not a layer. It has a meaning only inside :class:`skipseq.Sequential`."""
+
+    kind: ClassVar[str]
+
+    def forward(self, *_: Any, **__: Any) -> Any:
+        refuse_call(self)
+
+    def references(self) -> Iterator[str]:
+        """The names that this word reads."""
+        for operand in self.operands():
+            yield from names_in(operand)
+
+    def operands(self) -> tuple[Operand, ...]:
+        """What this word reads, as data."""
+        return ()
+
+    def renamed(self, rename: Callable[[str], str]) -> Word:
+        """The same word, with other names in its references; it shares its layers."""
+        return self
+
+    def __repr__(self) -> str:
+        return self.written()
+
+    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+        """The word as it was written, with ``show`` printing its layers."""
+        raise NotImplementedError
+
+    def keep_layers(self, operand: Any) -> Operand:
+        """The operand as pure data; its layers become children of this word, in one list."""
+        if isinstance(operand, Via):
+            keys = tuple(self.keep_layer(layer) for layer in operand.layers)
+            return Via(self.keep_layers(operand.base), keys)
+        if isinstance(operand, JoinWord):
+            joined = operand.joined
+            return replace(joined, operands=tuple(self.keep_from(operand, inner) for inner in joined.operands))
+        if isinstance(operand, CallWord):
+            called = operand.called
+            return Called(
+                self.keep_layer(operand.layer),
+                tuple(self.keep_from(operand, inner) for inner in called.operands),
+                tuple((name, self.keep_from(operand, inner)) for name, inner in called.named),
+            )
+        if isinstance(operand, str | Here) or is_number(operand):
+            return operand  # type: ignore[no-any-return]
+        return Unfit(describe(operand), unfit_operand(operand))
+
+    def keep_layer(self, layer: Any) -> str:
+        """Registers a layer of an operand and gives its key."""
+        key = str(len(self._modules))
+        self.add_module(key, layer if isinstance(layer, nn.Module) else Function(layer))
+        return key
+
+    def keep_from(self, word: Word, operand: Operand) -> Operand:
+        """Takes over an operand, and the layers it names, from a word that itself became an operand."""
+        if isinstance(operand, Via):
+            keys = tuple(self.keep_layer(word._modules[key]) for key in operand.layers)
+            return Via(self.keep_from(word, operand.base), keys)
+        if isinstance(operand, Joined):
+            return replace(operand, operands=tuple(self.keep_from(word, inner) for inner in operand.operands))
+        if isinstance(operand, Called):
+            key = None if operand.layer is None else self.keep_layer(word._modules[operand.layer])
+            inner = tuple(self.keep_from(word, each) for each in operand.operands)
+            return Called(key, inner, tuple((name, self.keep_from(word, each)) for name, each in operand.named))
+        return operand
+
+    def twin(self) -> Any:
+        """An equal word that shares the layers."""
+        other = type(self).__new__(type(self))
+        nn.Module.__init__(other)
+        other.__dict__.update({name: value for name, value in self.__dict__.items() if not name.startswith("_")})
+        other._modules.update(self._modules)
+        return other
+
+
+class SaveWord(Word):
+    kind = "save"
+
+    def __init__(self, labels: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.labels = labels
+
+    def renamed_labels(self, renames: Mapping[str, str]) -> SaveWord:
+        """The same word with other labels."""
+        return SaveWord(tuple(renames.get(label, label) for label in self.labels))
+
+    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+        return f"save({', '.join(quoted(label) for label in self.labels)})"
+
+
+class JoinWord(Word):
+    joined: Joined
+
+    def __init__(self, operator: str, operands: tuple[Any, ...], dim: int = 1, broadcast: bool = False) -> None:
+        super().__init__()
+        self.joined = Joined(operator, tuple(self.keep_layers(operand) for operand in operands), dim, broadcast)
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        return self.joined.operator
+
+    def operands(self) -> tuple[Operand, ...]:
+        return self.joined.operands
+
+    def renamed(self, rename: Callable[[str], str]) -> JoinWord:
+        other: JoinWord = self.twin()
+        other.joined = rename_in(self.joined, rename)
+        return other
+
+    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+        return write(self.joined, self, show)
+
+    def of(self, *operands: Any) -> JoinWord:
+        """The same join of these operands: how blocks use a join that was given without any."""
+        return JoinWord(self.joined.operator, operands, self.joined.dim, self.joined.broadcast)
+
+
+class TakeWord(Word):
+    kind = "take"
+
+    def __init__(self, operand: Any) -> None:
+        super().__init__()
+        self.operand = self.keep_layers(operand)
+
+    def operands(self) -> tuple[Operand, ...]:
+        return (self.operand,)
+
+    def renamed(self, rename: Callable[[str], str]) -> TakeWord:
+        other: TakeWord = self.twin()
+        other.operand = rename_in(self.operand, rename)
+        return other
+
+    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+        return f"take({write(self.operand, self, show)})"
+
+
+class CallWord(Word):
+    """``call(layer, ...)``. In a sequence the word stands right before its layer, which keeps its own number and keys."""
+
+    kind = "call"
+
+    def __init__(self, layer: Any, operands: tuple[Any, ...], named: dict[str, Any]) -> None:
+        super().__init__()
+        kept = tuple(self.keep_layers(operand) for operand in operands)
+        self.called = Called(None, kept, tuple((name, self.keep_layers(each)) for name, each in named.items()))
+        if layer is not None:
+            self.layer = layer if isinstance(layer, nn.Module) else Function(layer)
+
+    def operands(self) -> tuple[Operand, ...]:
+        return (*self.called.operands, *(operand for _, operand in self.called.named))
+
+    def renamed(self, rename: Callable[[str], str]) -> CallWord:
+        other: CallWord = self.twin()
+        other.called = rename_in(self.called, rename)
+        return other
+
+    def alone(self) -> CallWord:
+        """The word without its layer, as it stands before it in a sequence."""
+        other: CallWord = self.twin()
+        other._modules.pop("layer", None)
+        return other
+
+    def of(self, layer: nn.Module) -> CallWord:
+        """The word with its layer, as the user wrote it."""
+        other: CallWord = self.twin()
+        other.layer = layer
+        return other
+
+    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+        layer = self._modules.get("layer")
+        return write_call("..." if layer is None else show(layer), self.called, self, show)
+
+
+class PickWord(Word):
+    """Indexing, as a layer. It needs nothing but the running value, so it may be called."""
+
+    kind = "pick"
+
+    def __init__(self, choice: Any) -> None:
+        super().__init__()
+        self.choice = choice
+
+    def forward(self, *values: Any, **_: Any) -> Any:
+        (value,) = values
+        return value[self.choice]
+
+    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+        return f"pick[{write_index(self.choice)}]"
+
+
+class Picker:
+    """What ``pick`` is: indexing it gives the word."""
+
+    def __getitem__(self, choice: Any) -> PickWord:
+        return PickWord(choice)
+
+    def __repr__(self) -> str:
+        return "pick"
+
+
+def save(*labels: str) -> SaveWord:
+    """Names the running value and passes it on; several labels name the parts of a tuple.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, add, save
+    >>> net = Sequential(nn.Linear(4, 4), save("x1"), nn.ReLU(), add("x1"))
+    >>> net(torch.zeros(2, 4)).shape
+    torch.Size([2, 4])
+
+    Args:
+        labels: identifiers other than ``input``; each is saved once in a sequence.
+    """
+    return SaveWord(labels)
+
+
+def cat(*operands: Any, dim: int = 1) -> JoinWord:
+    """Concatenates the running value with earlier ones: ``cat("x1")`` is ``cat(here, "x1")``.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, cat
+    >>> net = Sequential(("conv1", nn.Conv2d(3, 16, 3, padding=1)), nn.ReLU(), cat("conv1"))
+    >>> net(torch.zeros(2, 3, 8, 8)).shape
+    torch.Size([2, 32, 8, 8])
+
+    Args:
+        operands: references, ``here``, ``via(...)``, joins and calls. With two or more, one must be ``here``.
+        dim: the dimension along which values are put together; 1 are the channels of ``(batch, channels, ...)``.
+
+    Raises:
+        ShapeError: when called, if the values differ in another dimension.
+    """
+    return JoinWord("cat", operands, dim=dim)
+
+
+def add(*operands: Any, broadcast: bool = False) -> JoinWord:
+    """Adds earlier values to the running value: ``add("x1")`` is ``add(here, "x1")``.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, add
+    >>> block = Sequential(nn.Linear(8, 8), nn.ReLU(), add("input"))
+    >>> block(torch.ones(2, 8)).shape
+    torch.Size([2, 8])
+
+    Args:
+        operands: references, ``here``, ``via(...)``, joins, calls and numbers. With two or more, one must be ``here``.
+        broadcast: allows values of different shapes, as torch broadcasts them.
+
+    Raises:
+        ShapeError: when called, if the shapes differ and ``broadcast`` is off.
+    """
+    return JoinWord("add", operands, broadcast=broadcast)
+
+
+def sub(*operands: Any, broadcast: bool = False) -> JoinWord:
+    """Subtracts from the running value: ``sub("x1")`` is ``sub(here, "x1")``, and ``sub(1.0, here)`` is one minus it.
+
+    >>> import torch
+    >>> from skipseq import Sequential, sub
+    >>> Sequential(sub(1.0, "input"))(torch.tensor([0.25]))
+    Traceback (most recent call last):
+    ...
+    skipseq.errors.WiringError: 1 fault in Sequential
+      net[0] sub(1.0, 'input') does not say where the running value goes.
+        Write sub(here, 1.0, 'input'), or take(sub(1.0, 'input')) to leave it out.
+    >>> from skipseq import here
+    >>> Sequential(sub(1.0, here))(torch.tensor([0.25]))
+    tensor([0.7500])
+
+    Arguments and errors are those of :func:`add`.
+    """
+    return JoinWord("sub", operands, broadcast=broadcast)
+
+
+def mul(*operands: Any, broadcast: bool = False) -> JoinWord:
+    """Multiplies the running value: ``mul("gate")`` is ``mul(here, "gate")``, ``mul(0.2)`` scales it.
+
+    >>> import torch
+    >>> from skipseq import Sequential, mul
+    >>> Sequential(mul(0.5))(torch.tensor([3.0]))
+    tensor([1.5000])
+
+    Arguments and errors are those of :func:`add`.
+    """
+    return JoinWord("mul", operands, broadcast=broadcast)
+
+
+def call(layer: Any, *operands: Any, **named: Any) -> CallWord:
+    """Calls a layer or function of more than one input: ``call(layer, "t")`` is ``call(layer, here, "t")``.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, call, save
+    >>> net = Sequential(nn.Linear(4, 4), save("x1"), nn.Tanh(), call(torch.maximum, "x1"))
+    >>> net(torch.zeros(2, 4)).shape
+    torch.Size([2, 4])
+
+    Args:
+        layer: a module, which keeps its own number and ``state_dict`` keys, or a function.
+        operands: references, ``here``, ``via(...)``, joins, calls and numbers, in the order of the layer's inputs.
+        named: the same, by the layer's argument names: ``key_padding_mask="mask"``. A string is always a reference;
+            for a constant string, wrap the function: ``functools.partial(interpolate, mode="nearest")``.
+    """
+    return CallWord(layer, operands, named)
+
+
+def take(operand: Any) -> TakeWord:
+    """The running value becomes another one, which starts a second branch.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, add, take
+    >>> net = Sequential(("left", nn.Linear(4, 8)), take("input"), ("right", nn.Linear(4, 8)), add("left"))
+    >>> net(torch.zeros(2, 4)).shape
+    torch.Size([2, 8])
+
+    Args:
+        operand: a reference, ``via(...)``, a join or a call. A join here means exactly what it lists.
+    """
+    return TakeWord(operand)
+
+
+def via(operand: Any, *layers: Any) -> Via:
+    """An operand: the named value after these layers, as in a projected shortcut.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, add, via
+    >>> block = Sequential(nn.Conv2d(64, 128, 3, 2, 1), ("downsample", add(via("input", nn.Conv2d(64, 128, 1, 2)))))
+    >>> block(torch.zeros(1, 64, 8, 8)).shape
+    torch.Size([1, 128, 4, 4])
+    >>> list(block.state_dict())
+    ['0.weight', '0.bias', 'downsample.0.weight', 'downsample.0.bias']
+
+    Args:
+        operand: a reference or ``here``.
+        layers: modules or functions, called one after the other.
+    """
+    return Via(operand, layers)
+
+
+pick = Picker()
+
+#: The words as one may forget to call them.
+BARE_WORDS = (save, cat, add, sub, mul, call, take, via)
+
+
+def refuse_call(word: Word) -> NoReturn:
+    """A word was reached by something that walks the children as a plain chain."""
+    raise WordError(
+        f"{word} was called on its own.\n"
+        "  A word is no layer: only the skipseq.Sequential in which it stands can pass it the values that it names.\n"
+        "  Write skipseq.Sequential(...) where nn.Sequential(...) stands, and call the whole sequence, not its entries."
+    )
+
+
+def is_number(operand: object) -> bool:
+    """Whether the operand is a Python number."""
+    return isinstance(operand, int | float | complex)
+
+
+def unfit_operand(operand: Any) -> str:
+    """What to say about something that cannot be an operand."""
+    if any(operand is word for word in BARE_WORDS):
+        return f"the bare word {operand.__name__}; call it: {operand.__name__}(...)"
+    if isinstance(operand, nn.Module):
+        return "a layer; put a value through it with via('name', layer)"
+    if isinstance(operand, Tensor):
+        return "a tensor; register it as a buffer of a module, or pass it by call(...)"
+    if isinstance(operand, list | tuple):
+        return "a list; write its items as operands of their own"
+    return "no reference; write a saved label, a layer's name, 'input', here, via(...), a join, a call or a number"
+
+
+def describe(thing: Any) -> str:
+    """A short text for something the user gave."""
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}"
+    if isinstance(thing, Tensor):
+        return f"a tensor of shape {tuple(thing.shape)}"
+    text = getattr(thing, "__name__", None) or repr(thing).splitlines()[0]
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def names_in(operand: Operand) -> Iterator[str]:
+    """The references inside an operand."""
+    if isinstance(operand, str):
+        yield operand
+    elif isinstance(operand, Via):
+        yield from names_in(operand.base)
+    elif isinstance(operand, Joined | Called):
+        for inner in operand.operands:
+            yield from names_in(inner)
+        if isinstance(operand, Called):
+            for _, inner in operand.named:
+                yield from names_in(inner)
+
+
+def rename_in(operand: Any, rename: Callable[[str], str]) -> Any:
+    """The operand with other names in its references."""
+    if isinstance(operand, str):
+        return rename(operand)
+    if isinstance(operand, Via):
+        return replace(operand, base=rename_in(operand.base, rename))
+    if isinstance(operand, Joined):
+        return replace(operand, operands=tuple(rename_in(each, rename) for each in operand.operands))
+    if isinstance(operand, Called):
+        inner = tuple(rename_in(each, rename) for each in operand.operands)
+        return replace(
+            operand, operands=inner, named=tuple((name, rename_in(each, rename)) for name, each in operand.named)
+        )
+    return operand
+
+
+def write(operand: Operand, word: Word, show: Callable[[nn.Module], str]) -> str:
+    """An operand as it was written; ``word`` owns the layers in it."""
+    if isinstance(operand, str):
+        return quoted(operand)
+    if isinstance(operand, Via):
+        parts = [write(operand.base, word, show), *(show(layer_of(word, key)) for key in operand.layers)]
+        return f"via({', '.join(parts)})"
+    if isinstance(operand, Joined):
+        parts = [write(each, word, show) for each in operand.operands]
+        parts += [f"dim={operand.dim}"] if operand.dim != 1 else []
+        parts += ["broadcast=True"] if operand.broadcast else []
+        return f"{operand.operator}({', '.join(parts)})"
+    if isinstance(operand, Called):
+        return write_call("..." if operand.layer is None else show(layer_of(word, operand.layer)), operand, word, show)
+    return operand.text if isinstance(operand, Unfit) else repr(operand)
+
+
+def write_call(layer: str, called: Called, word: Word, show: Callable[[nn.Module], str]) -> str:
+    """A call as it was written, of a layer that is written already."""
+    parts = [layer, *(write(each, word, show) for each in called.operands)]
+    return f"call({', '.join(parts + [f'{name}={write(each, word, show)}' for name, each in called.named])})"
+
+
+def layer_of(word: Word, key: str) -> nn.Module:
+    """A layer that a word owns."""
+    layer = word._modules[key]
+    assert layer is not None
+    return layer
+
+
+def quoted(name: Any) -> str:
+    """A name in the quotes that Python prints."""
+    return repr(name)
+
+
+def write_index(choice: Any) -> str:
+    """An index as it stands between brackets."""
+    if isinstance(choice, tuple):
+        return ", ".join(write_index(each) for each in choice) + ("," if len(choice) == 1 else "")
+    if isinstance(choice, slice):
+        ends = [("" if each is None else repr(each)) for each in (choice.start, choice.stop)]
+        return ":".join(ends) + (f":{choice.step!r}" if choice.step is not None else "")
+    return "..." if isinstance(choice, EllipsisType) else repr(choice)
+
+
+__all__ += ["CallWord", "Function", "JoinWord", "PickWord", "SaveWord", "TakeWord", "hidden_module", "is_function"]

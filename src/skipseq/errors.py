@@ -1,0 +1,119 @@
+"""Everything that skipseq raises.
+
+    SkipseqError
+    ├── WiringError     (ValueError, TypeError)   the words of a sequence do not fit together
+    ├── CallError       (TypeError)               a call lacks an input, or has one too many
+    ├── WordError       (TypeError)               a word was called on its own
+    ├── ShapeError      (RuntimeError)            values of different shapes meet
+    ├── DeviceError     (RuntimeError)            values on different devices meet
+    └── OverwriteError  (RuntimeError)            a value was changed in place before its last reader
+
+Each message has four parts: what was being built, where, what was expected against what was received, and what to
+write instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+__all__ = ["CallError", "DeviceError", "OverwriteError", "ShapeError", "SkipseqError", "WiringError", "WordError"]
+
+
+class SkipseqError(Exception):
+    """The base of all errors of skipseq."""
+
+
+class WiringError(SkipseqError, ValueError, TypeError, AssertionError):
+    """The words of a sequence do not fit together; ``faults`` holds one text for each fault.
+
+    ``nn.Sequential`` raises each of the three builtins for entries that it cannot take.
+    """
+
+    def __init__(self, what: str, faults: Iterable[str]) -> None:
+        self.what = what
+        self.faults = tuple(faults)
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        super().__init__(f"{count} in {what}\n" + "\n".join(indented(fault) for fault in self.faults))
+
+    def __reduce__(self) -> tuple[type[WiringError], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.what, self.faults)
+
+
+class CallError(SkipseqError, TypeError):
+    """A call lacks an input that the sequence needs, or passes one that it does not know."""
+
+
+class WordError(SkipseqError, TypeError):
+    """A word was called as if it were a layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """One of the values that met: what it is called, what it is, and the place it comes from.
+
+    A part does not know where its needs come from: then ``origin`` is nothing, and ``need`` is the name to ask for.
+    """
+
+    name: str
+    what: str
+    origin: str | None = None
+    need: str | None = None
+
+    def __str__(self) -> str:
+        origin = f", from net{self.origin}" if self.origin else ", the input" if self.origin == "" else ""
+        return f"{self.name} is {self.what}{origin}"
+
+
+class ValueFault(SkipseqError, RuntimeError):
+    """A fault of the values of one call, found at one step.
+
+    A part tells the fault by the places that it knows, and each container that it passes through puts its own step before
+    them: ``[2]`` becomes ``.decoder[2]``, so that a part run flat and a part called as a module tell the same.
+    """
+
+    def __init__(self, place: str, problem: str, met: Iterable[Met], advice: str) -> None:
+        self.place = place
+        self.problem = problem
+        self.met = tuple(met)
+        self.advice = advice
+        self.returned: int | None = None
+        super().__init__(place, problem, self.met, advice)
+
+    def passed(self, place: str, origins: Mapping[str, tuple[str | None, str | None]]) -> None:
+        """Puts the place of a part before the places inside it; ``origins`` tells where its needs come from."""
+        self.place = place + self.place
+        self.met = tuple(
+            replace(each, origin=None if each.need is None and each.origin == "" else place + (each.origin or ""))
+            if each.need is None
+            else replace(each, origin=origins[each.need][0], need=origins[each.need][1])
+            for each in self.met
+        )
+
+    def __str__(self) -> str:
+        lines = [f"net{self.place} {self.problem}", *(f"  {each}" for each in self.met), indented(self.advice)]
+        return "\n".join(lines)
+
+
+class ShapeError(ValueFault):
+    """Values of different shapes meet in a join."""
+
+
+class DeviceError(ValueFault):
+    """Values on different devices meet in a join."""
+
+
+class OverwriteError(ValueFault):
+    """A value was changed in place after it was saved and before it was read."""
+
+
+def indented(text: str) -> str:
+    """The text with two blanks before each line."""
+    return "\n".join("  " + line for line in text.splitlines())
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence that offers the nearest known name, or nothing."""
+    near = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

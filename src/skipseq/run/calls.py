@@ -1,0 +1,66 @@
+"""What a call brings: its arguments by value, and whether a tracer watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from skipseq.check import arguments_fault
+from skipseq.errors import CallError, did_you_mean
+from skipseq.wiring import Value, Wiring, reachable
+
+from .plan import MODULE_CALL
+
+__all__ = ["bind", "check_names", "traced"]
+
+
+def traced() -> bool:
+    """Whether a tracer is at work: torch.compile or export, torch.jit.trace, or one that replaced the call of modules."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or nn.Module.__call__ is not MODULE_CALL
+    )
+
+
+def bind(
+    wiring: Wiring, input: Any, others: Sequence[Any], values: Mapping[str, Any], what: str
+) -> dict[Value, Any]:
+    """The arguments of a call by the values that they are.
+
+    Raises:
+        CallError: if one is missing, unknown or given twice.
+    """
+    positional = others if input is ... else (input, *others)
+    if len(positional) > len(wiring.inputs):
+        raise CallError(
+            f"{what} was called with {len(positional)} inputs in order, and has {len(wiring.inputs)}.\n"
+            f"  its inputs: {', '.join(wiring.inputs)}\n  Pass values that its words need by keyword."
+        )
+    given = dict(zip(wiring.inputs, positional, strict=False))
+    if twice := [name for name in values if name in given]:
+        raise CallError(f"{what} was called with {twice[0]!r} twice.\n  Write it once: in order, or by keyword.")
+    given.update(values)
+    if (fault := arguments_fault(wiring, list(given), what)) is not None:
+        raise fault
+    places = dict(zip(wiring.inputs, range(len(wiring.inputs)), strict=True)) | dict(wiring.needs)
+    return {places[name]: value for name, value in given.items()}
+
+
+def check_names(wiring: Wiring, names: Iterable[str]) -> None:
+    """Refuses names that lead to no value of a sequence."""
+    faults = [
+        f"  {name!r} names no value of this sequence.{did_you_mean(name, known_names(wiring))}"
+        for name in names
+        if name != "input" and not reachable(wiring, name)
+    ]
+    if faults:
+        raise CallError("\n".join(["values were asked for that do not exist.", *faults]))
+
+
+def known_names(wiring: Wiring) -> set[str]:
+    """Names that may have been meant."""
+    return set(wiring.names) | {path for paths in wiring.labels.values() for path in paths}

@@ -1,0 +1,321 @@
+"""Editing: every change is made to a list first, verified, and only then to the sequence.
+
+A reference follows the entry that it names. When entries come and go the numbers of layers change, and the references
+by number in the words of the same sequence change with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from skipseq.declare.compose import compose, grouped, short
+from skipseq.declare.containers import Container, children_of
+from skipseq.declare.entries import Children, is_automatic, number, read_entries, with_skips
+from skipseq.declare.words import SaveWord, TakeWord, Word, describe
+from skipseq.errors import WiringError
+from skipseq.wiring import Part, Value, Wiring, place_of, reachable, reads
+
+__all__ = [
+    "Item",
+    "chained",
+    "check_count",
+    "checked",
+    "clash",
+    "compose_all",
+    "items_of",
+    "means_the_same",
+    "numbered",
+    "place_skips",
+    "read_items",
+    "read_names",
+    "replaced",
+]
+
+
+@dataclass(slots=True)
+class Item:
+    """A child in a list that is being edited: its name if it has one, and the key that it had before."""
+
+    child: nn.Module
+    name: str | None = None
+    before: str | None = None
+
+
+#: Entries, each of one item, or of two where a call and its layer belong together.
+Items = list[list[Item]]
+
+
+def items_of(children: Mapping[str, nn.Module]) -> Items:
+    """The children of a sequence as a list to edit."""
+    return [
+        [Item(child, None if is_automatic(key, child) else key, key) for key, child in group]
+        for group in grouped(children)
+    ]
+
+
+def read_items(entries: tuple[Any, ...]) -> Items:
+    """New entries as a list to edit.
+
+    Raises:
+        WiringError: for what is no entry.
+    """
+    faults: list[str] = []
+    children = read_entries(entries, faults)
+    if faults:
+        raise WiringError("Sequential", faults)
+    items: Items = []
+    for group in grouped({str(i): child for i, (_, child) in enumerate(children)}):
+        items.append([Item(child, children[int(i)][0]) for i, child in group])
+    return items
+
+
+def numbered(children: Children, faults: list[str]) -> dict[str, nn.Module]:
+    """The children by key; two of one name are a fault."""
+    names = [name for name, _ in children if name is not None]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1) if len(set(names)) < len(names) else ():
+        faults.append(f"{name!r} is the name of {names.count(name)} entries. Rename all but one of them.")
+    return number(children)
+
+
+def compose_all(
+    keyed: Mapping[str, nn.Module],
+    inputs: tuple[str, ...] | None,
+    outputs: str | tuple[str, ...] | None,
+    faults: list[str],
+    what: str,
+) -> Wiring:
+    """The wiring of the children, or one error with the faults known before and those found here."""
+    try:
+        wiring = compose(keyed, inputs, outputs, what)
+    except WiringError as error:
+        # After an entry that is none, names it might have given are missed: only its own fault is certain.
+        raise WiringError(what, faults or error.faults) from None
+    if faults:
+        raise WiringError(what, faults)
+    return wiring
+
+
+def read_names(names: Iterable[str] | None, what: str, faults: list[str]) -> tuple[str, ...] | None:
+    """The names of inputs or outputs as a tuple."""
+    if names is None:
+        return None
+    given = (names,) if isinstance(names, str) else tuple(names)
+    for name in given:
+        if not isinstance(name, str) or (what == "inputs" and not name.isidentifier()):
+            faults.append(f"{what}={names!r} names {describe(name)}; write names: {what}=('x', 't').")
+    if len(set(given)) < len(given) and what == "inputs":
+        faults.append(f"{what}={names!r} names one input twice. Rename one of them.")
+    if not given:
+        faults.append(f"{what}=() names nothing. Leave it out, or name {what}.")
+        return None
+    return given
+
+
+@dataclass(slots=True)
+class Run:
+    """Entries that come from one sequence, with the names that change in their references."""
+
+    items: Items
+    renames: dict[str, str] = field(default_factory=dict)
+
+
+def renumbered(*runs: Run) -> tuple[dict[str, nn.Module], dict[str, str]]:
+    """The children of all runs under new keys, references rewritten, and the keys of the first run that changed."""
+    line = [(item, run) for run in runs for entry in run.items for item in entry]
+    keys = list(number([(item.name, item.child) for item, _ in line]))
+    changes = [dict(run.renames) for run in runs]
+    for (item, run), key in zip(line, keys, strict=True):
+        if item.before is not None and item.before != key:
+            changes[index_of(runs, run)].setdefault(item.before, key)
+    keyed = {
+        key: follow(item.child, changes[index_of(runs, run)]) if item.before is not None else item.child
+        for (item, run), key in zip(line, keys, strict=True)
+    }
+    return keyed, changes[0]
+
+
+def index_of(runs: tuple[Run, ...], run: Run) -> int:
+    """Which of the runs this one is; equal runs are not the same run."""
+    return next(i for i, each in enumerate(runs) if each is run)
+
+
+def follow(child: nn.Module, renames: Mapping[str, str]) -> nn.Module:
+    """The child; if it is a word, with its references to renamed entries rewritten."""
+    if not isinstance(child, Word):
+        return child
+    if isinstance(child, SaveWord):
+        return child.renamed_labels(renames) if any(label in renames for label in child.labels) else child
+    if not any(name.partition(".")[0] in renames for name in child.references()):
+        return child
+    return child.renamed(lambda name: renamed(name, renames))
+
+
+def renamed(name: str, renames: Mapping[str, str]) -> str:
+    """A name, or the head of a path, under its new key."""
+    head, dot, rest = name.partition(".")
+    return renames.get(head, head) + dot + rest
+
+
+def checked(
+    before: Wiring | None, items: Items, inputs: tuple[str, ...] | None, outputs: Any, what: str
+) -> tuple[dict[str, nn.Module], Wiring]:
+    """The children and the wiring after an edit.
+
+    Raises:
+        WiringError: if they do not fit together, or if a value would be cut from its reader.
+    """
+    keyed, renames = renumbered(Run(items))
+    wiring = compose(keyed, inputs, outputs, what)
+    if before is None:
+        return keyed, wiring
+    faults = [
+        f"net{wiring.readers[name]} reads {name!r}, which the edit would take away.\n"
+        "  Remove its readers first, or take a slice: what a slice loses becomes a need of it."
+        for name in wiring.needs
+        if name not in before.needs and reachable(before, name)
+    ]
+    faults += [
+        f"the part at net{place_of(step)} reads {name!r} by its number, which the edit would change.\n"
+        f"  Give the layer a name, or save its output, and read it by that name."
+        for step in before.steps
+        if isinstance(step, Part)
+        for name, _ in step.needs
+        if name in renames
+    ]
+    if faults:
+        raise WiringError(what, faults)
+    return keyed, wiring
+
+
+def chained(first: nn.Module, second: nn.Module, what: str) -> tuple[dict[str, nn.Module], Any]:
+    """The children of two sequences one after the other, and the outputs of the whole.
+
+    Labels of the second that the first uses too get other names, and where its words say ``input``, the value between
+    the two is saved and named.
+
+    Raises:
+        WiringError: if the second would mean something else behind the first.
+    """
+    one, two = wiring_of(first), wiring_of(second)
+    line = Run(items_of(children_of(first)))
+    outputs = getattr(first, "_outputs", None)
+    if isinstance(outputs, tuple) or len(two.inputs) != 1:
+        raise clash(what, "several values meet between the two.")
+    if isinstance(outputs, str):
+        line.items.append([Item(TakeWord(outputs), before="")])
+    items = items_of(children_of(second))
+    taken = set(one.names) | set(one.labels) | set(two.names) | {name for name in two.needs}
+    renames = {label: fresh(label, taken) for label in own_labels(items) if label in one.names or label in one.labels}
+    entrance = two.inputs[0]
+    if items and line.items and any(entrance in word.references() for word in words_in(items)):
+        renames[entrance] = fresh("input", taken)
+        line.items.append([Item(SaveWord((renames[entrance],)))])
+    unique(items, one.names)
+    keyed, _ = renumbered(line, Run(items, renames))
+    whole = compose(keyed, getattr(first, "_inputs", None), None, what)
+    start = one.result if isinstance(one.result, int) else 0
+    if not means_the_same(two, whole, start):
+        raise clash(what, "a name of the second means another value behind the first.")
+    return keyed, rename_outputs(getattr(second, "_outputs", None), renames)
+
+
+def means_the_same(part: Wiring, whole: Wiring, start: int) -> bool:
+    """Whether the last steps of a wiring are those of another one, each name meaning the same value."""
+    steps = whole.steps[len(whole.steps) - len(part.steps) :]
+    meant: dict[Value, Value] = {0: start}
+    for here, there in zip(part.steps, steps, strict=True):
+        wants = (getattr(here, "wants", ()), getattr(there, "wants", ()))
+        mine, theirs = list(reads(here)), list(reads(there))
+        if type(here) is not type(there) or wants[0] != wants[1] or len(mine) != len(theirs):
+            return False
+        for value, other in zip(mine, theirs, strict=True):
+            if meant.setdefault(value, other) != other:
+                return False
+        meant.update(zip(here.gives, there.gives, strict=True))
+    return True
+
+
+def clash(what: str, why: str) -> WiringError:
+    """Two sequences cannot become one line."""
+    advice = "Write Sequential(first, second): as parts of a sequence both keep their own names and values."
+    return WiringError(what, [f"the two sequences cannot be put into one line: {why}\n  {advice}"])
+
+
+def wiring_of(sequence: nn.Module) -> Wiring:
+    """The wiring of one of ours, or of a plain sequence."""
+    return sequence.wiring if isinstance(sequence, Container) else compose(children_of(sequence))
+
+
+def words_in(items: Items) -> list[Word]:
+    return [item.child for entry in items for item in entry if isinstance(item.child, Word)]
+
+
+def own_labels(items: Items) -> list[str]:
+    """The labels saved by the words of these entries."""
+    return [label for word in words_in(items) if isinstance(word, SaveWord) for label in word.labels]
+
+
+def fresh(label: str, taken: set[str]) -> str:
+    """A label like this one that is not in use, now taken."""
+    number = next(i for i in range(2, len(taken) + 3) if f"{label}_{i}" not in taken)
+    taken.add(f"{label}_{number}")
+    return f"{label}_{number}"
+
+
+def unique(items: Items, taken: Iterable[str]) -> None:
+    """Leaves to the numbering what bears a name that is taken."""
+    for entry in items:
+        for item in entry:
+            if item.name in set(taken):
+                item.name = None
+
+
+def rename_outputs(outputs: Any, renames: Mapping[str, str]) -> Any:
+    if outputs is None or isinstance(outputs, str):
+        return outputs if outputs is None else renamed(outputs, renames)
+    return tuple(renamed(name, renames) for name in outputs)
+
+
+def place_skips(children: Children, skips: Mapping[str, Any], faults: list[str], of: Any) -> Children:
+    """The children with each word before the entry that its target names; a dotted target leads into a part.
+
+    ``of`` makes the sequence that takes the place of such a part: the user's own is not changed.
+    """
+    keyed = number(children)
+    inner: dict[str, dict[str, Any]] = {}
+    for target, word in skips.items():
+        head, _, rest = target.partition(".") if isinstance(target, str) else ("", "", "")
+        if rest and head in keyed:
+            inner.setdefault(head, {})[rest] = word
+    for head, words in inner.items():
+        if isinstance(keyed[head], nn.Sequential):
+            keyed[head] = of(keyed[head], skips=words)
+        else:
+            faults.append(f"skips lead into {head!r}, which is no sequence but {short(keyed[head])}.")
+    outer = {target: word for target, word in skips.items() if str(target).partition(".")[0] not in inner}
+    return with_skips([(None if is_automatic(key, c) else key, c) for key, c in keyed.items()], outer, faults)
+
+
+def replaced(old: list[Item], new: Items) -> list[Item]:
+    """What stands in the place of an entry: it keeps the name and is followed by the references to it."""
+    if not new:
+        return old
+    entry = new[0]
+    last = entry[-1]
+    if len(old) == 2 and len(entry) == 1 and not isinstance(last.child, Word):
+        entry = [old[0], last]  # a layer for a layer: it is called as the one before it
+    last.name = last.name if last.name is not None else old[-1].name
+    last.before = old[-1].before
+    return entry
+
+
+def check_count(sequence: nn.Module, count: Any) -> None:
+    """Refuses what cannot be a number of repetitions, as ``nn.Sequential`` does."""
+    if not isinstance(count, int):
+        raise TypeError(f"unsupported operand type(s) for *: {type(sequence)} and {type(count)}")
+    if count <= 0:
+        raise ValueError(f"Non-positive multiplication factor {count} for {type(sequence)}")

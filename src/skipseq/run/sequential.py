@@ -1,0 +1,453 @@
+"""Sequential: an ``nn.Sequential`` whose entries may be words."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self
+
+from torch import nn
+
+from skipseq.declare.compose import compose, grouped, short
+from skipseq.declare.containers import Container, children_of, is_plain, is_wired
+from skipseq.declare.entries import Children, is_automatic, read_entries
+from skipseq.declare.words import CallWord, Word, describe
+from skipseq.errors import WiringError
+from skipseq.views.text import Written, format_sequence
+from skipseq.wiring import Wiring, reaching
+
+from . import editing
+from .calls import bind, check_names, traced
+from .derive import needed_children
+from .plan import Plan
+from .program import execute
+from .walk import RETURN, walk
+
+__all__ = ["Sequential"]
+
+
+class Sequential(Container):
+    """A sequence of layers in which a layer may receive earlier values too.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, cat, save
+    >>> net = Sequential(
+    ...     nn.Conv2d(3, 16, 4, 2, 1), save("x1"),
+    ...     nn.Conv2d(16, 32, 4, 2, 1),
+    ...     nn.ConvTranspose2d(32, 16, 4, 2, 1), cat("x1"),
+    ...     nn.ConvTranspose2d(32, 3, 4, 2, 1),
+    ... )
+    >>> net(torch.zeros(1, 3, 16, 16)).shape
+    torch.Size([1, 3, 16, 16])
+
+    It is an ``nn.Sequential``: layers have the keys that they would have there, and a checkpoint of the plain network
+    loads into the one with skips.
+
+    Args:
+        entries: layers, plain functions, words, and pairs ``("name", entry)``; or one dict of entries by name.
+        skips: words that stand before the layers named by their keys, ``"output"`` meaning the end:
+            ``skips={"linear4": cat("linear2", here)}``.
+        inputs: the names of several inputs. The running value starts as the first; every name must then be found inside.
+        outputs: the name of the value to return, or several names for a tuple of values.
+
+    Raises:
+        WiringError: with every fault of the wiring that can be known now.
+    """
+
+    _inputs: tuple[str, ...] | None = None
+    _outputs: str | tuple[str, ...] | None = None
+
+    def __init__(
+        self,
+        *entries: Any,
+        skips: Mapping[str, Any] | None = None,
+        inputs: Iterable[str] | None = None,
+        outputs: str | Iterable[str] | None = None,
+    ) -> None:
+        super().__init__()
+        faults: list[str] = []
+        children = read_entries(entries, faults)
+        if skips:
+            children = editing.place_skips(children, skips, faults, Sequential.of)
+        self._inputs = editing.read_names(inputs, "inputs", faults)
+        self._outputs = outputs if isinstance(outputs, str) else editing.read_names(outputs, "outputs", faults)
+        keyed = editing.numbered(children, faults)
+        wiring = editing.compose_all(keyed, self._inputs, self._outputs, faults, type(self).__name__)
+        self._modules.update(keyed)
+        self._adopt(wiring)
+
+    # Running
+
+    def forward(self, input: Any = ..., *others: Any, **values: Any) -> Any:
+        """Runs the layers in order, each word where it stands.
+
+        Args:
+            input: the first input; ``others`` are the further ones of ``inputs=``, in order or by name.
+            values: inputs and needs by name.
+
+        Raises:
+            CallError: if a needed value is missing or an unknown one is given.
+            ShapeError: if a join meets values of different shapes.
+            DeviceError: if a join meets values on different devices.
+            OverwriteError: if a value was changed in place before its reader.
+        """
+        if traced():
+            return self._walk(input, others, values)
+        plan: Plan | None = self.__dict__.get("_plan")
+        if plan is None or not plan.holds(self):
+            plan = self._put_together()
+        if plan.simple and not values and not others and input is not ...:
+            return execute(self, plan.program(self), input, None)
+        wants = values.pop(RETURN, ())
+        given = bind(plan.wiring, input, others, values, type(self).__name__)
+        return execute(self, plan.program(self, wants), given[0], given)
+
+    def _walk(self, input: Any, others: Any, values: Any) -> Any:
+        """Runs the wiring step by step, every part as the module it is: what tracers see."""
+        wiring = self.wiring
+        if not others and not values and len(wiring.inputs) == 1 and not wiring.needs and input is not ...:
+            return walk(self, wiring, {0: input})
+        wants = values.pop(RETURN, ())
+        return walk(self, reaching(wiring, wants), bind(wiring, input, others, values, type(self).__name__))
+
+    def record(self, input: Any = ..., *names: Any, **values: Any) -> tuple[Any, dict[str, Any]]:
+        """Runs the sequence and returns its output with a dictionary of named values of this pass.
+
+        >>> import torch
+        >>> from torch import nn
+        >>> from skipseq import Sequential, save
+        >>> net = Sequential(("conv1", nn.Conv2d(3, 8, 3)), nn.ReLU(), save("h"), nn.Conv2d(8, 4, 3))
+        >>> y, seen = net.record(torch.zeros(1, 3, 8, 8), "conv1", "h")
+        >>> {name: tuple(value.shape) for name, value in seen.items()}
+        {'conv1': (1, 8, 6, 6), 'h': (1, 8, 6, 6)}
+
+        Args:
+            input: the first input.
+            names: labels, names of entries, or dotted paths into parts.
+            values: further inputs and needs, by name.
+
+        Raises:
+            CallError: if a name leads nowhere, or an input is missing.
+        """
+        others = [name for name in names if not isinstance(name, str)]
+        wanted = tuple(name for name in names if isinstance(name, str))
+        check_names(self.wiring, wanted)
+        if not wanted:
+            return self(input, *others, **values), {}
+        result, *found = self(input, *others, **values, **{RETURN: wanted})
+        return result, dict(zip(wanted, found, strict=True))
+
+    @property
+    def wiring(self) -> Wiring:
+        """The wiring of this sequence, verified against its children as they are now."""
+        plan: Plan | None = self.__dict__.get("_plan")
+        if plan is None or not plan.holds(self):
+            plan = self._put_together()
+        return plan.wiring
+
+    def _put_together(self) -> Plan:
+        """Resolves the names anew and makes the plan for the tree as it is now."""
+        wiring = compose(children_of(self), self._inputs, self._outputs, type(self).__name__)
+        return self._adopt(wiring)
+
+    def _adopt(self, wiring: Wiring) -> Plan:
+        plan = Plan(self, wiring)
+        self.__dict__["_plan"] = plan
+        return plan
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_plan"}
+
+    # Other sequences from this one
+
+    @classmethod
+    def of(
+        cls,
+        existing: nn.Sequential,
+        skips: Mapping[str, Any] | None = None,
+        outputs: str | Iterable[str] | None = None,
+    ) -> Self:
+        """A sequence with the layers, keys and hooks of an existing one, and skips.
+
+        >>> import torch
+        >>> from torch import nn
+        >>> from skipseq import Sequential, add
+        >>> plain = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+        >>> net = Sequential.of(plain, skips={"output": add("0")})
+        >>> list(net.state_dict()) == list(plain.state_dict())
+        True
+
+        Args:
+            existing: a sequence without a forward of its own; it is not changed.
+            skips: words that stand before the layers named by their keys, ``"output"`` meaning the end.
+            outputs: as in the constructor.
+
+        Raises:
+            WiringError: if the words do not fit, or the sequence has a forward of its own.
+        """
+        if not (isinstance(existing, nn.Module) and (is_plain(existing) or is_wired(existing))):
+            what = short(existing) if isinstance(existing, nn.Module) else describe(existing)
+            advice = "Its layers are known only for an nn.Sequential; write the others as Sequential(layer, ...)."
+            raise WiringError(cls.__name__, [f"Sequential.of({what}): not a sequence that calls its layers.\n  {advice}"])
+        faults: list[str] = []
+        children: Children = list(children_of(existing).items())
+        if skips:
+            automatic: Children = [(None if is_automatic(key or "", child) else key, child) for key, child in children]
+            children = list(editing.place_skips(automatic, skips, faults, cls.of))
+        inputs = getattr(existing, "_inputs", None)
+        given = outputs if isinstance(outputs, str) else editing.read_names(outputs, "outputs", faults)
+        keyed = editing.numbered(children, faults)
+        editing.compose_all(keyed, inputs, given or getattr(existing, "_outputs", None), faults, cls.__name__)
+        net = cls.__new__(cls)
+        nn.Module.__init__(net)
+        net.__dict__.update({name: value for name, value in vars(existing).items() if name != "_plan"})
+        net._modules = keyed  # type: ignore[assignment]
+        net._inputs, net._outputs = inputs, given or getattr(existing, "_outputs", None)
+        return net
+
+    def with_outputs(self, *names: str) -> Self:
+        """The same network, sharing its layers, with other outputs: one value for one name, a tuple for several.
+
+        >>> import torch
+        >>> from torch import nn
+        >>> from skipseq import Sequential
+        >>> net = Sequential(("h1", nn.Linear(4, 3)), ("h2", nn.Linear(3, 2)))
+        >>> h2, h1 = net.with_outputs("h2", "h1")(torch.zeros(1, 4))
+        >>> h1.shape, h2.shape
+        (torch.Size([1, 3]), torch.Size([1, 2]))
+
+        Raises:
+            CallError: if a name leads nowhere.
+        """
+        check_names(self.wiring, names)
+        return self._derived(dict(self._modules), self._inputs, names[0] if len(names) == 1 else names or None)
+
+    def upto(self, name: str) -> Self:
+        """The part of the network that is needed for one value, sharing its layers; it returns that value.
+
+        >>> import torch
+        >>> from torch import nn
+        >>> from skipseq import Sequential
+        >>> net = Sequential(nn.Linear(4, 3), ("h", nn.ReLU()), nn.Linear(3, 2))
+        >>> print(net.upto("h"))
+        Sequential(
+            nn.Linear(in_features=4, out_features=3, bias=True),
+            ('h', nn.ReLU()),
+            outputs='h',
+        )
+
+        Raises:
+            CallError: if the name leads nowhere.
+        """
+        check_names(self.wiring, (name,))
+        children = needed_children(self, (name,))
+        return self._derived(children, self._inputs, name)
+
+    def repeat(self, count: int) -> Self:
+        """The sequence several times in one line, each time with weights of its own; ``net * count`` shares them.
+
+        >>> from torch import nn
+        >>> from skipseq import Sequential, add
+        >>> block = Sequential(nn.Linear(8, 8), nn.ReLU(), add("input"))
+        >>> len(list(block.repeat(3).parameters())), len(list((block * 3).parameters()))
+        (6, 2)
+        """
+        editing.check_count(self, count)
+        result = copy.deepcopy(self)
+        for _ in range(count - 1):
+            result += copy.deepcopy(self)
+        return result
+
+    def _derived(self, children: Mapping[str, Any], inputs: Any, outputs: Any) -> Self:
+        """A sequence of the same class with these children, verified."""
+        wiring = compose({key: child for key, child in children.items() if child}, inputs, outputs, type(self).__name__)
+        cls = self._derived_class or type(self)
+        net = cls.__new__(cls)
+        nn.Module.__init__(net)
+        internal = {*vars(net), "_plan"}
+        net.__dict__.update({name: value for name, value in vars(self).items() if name not in internal})
+        net._parameters.update(self._parameters)
+        net._buffers.update(self._buffers)
+        net.training = self.training
+        net._modules.update(children)
+        net._inputs, net._outputs = inputs, outputs
+        net._adopt(wiring)
+        return net
+
+    #: The class of what is made from this one, where that is not its own class: a block that is cut is no block.
+    _derived_class: type[Any] | None = None
+
+    # Reading as a sequence
+
+    def _entries(self) -> list[list[tuple[str, nn.Module]]]:
+        return grouped(children_of(self))
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return iter([entry_module(entry) for entry in self._entries()])
+
+    def __getitem__(self, idx: slice | int) -> Any:  # type: ignore[override]
+        entries = self._entries()
+        if not isinstance(idx, slice):
+            return entry_module(entries[checked_index(idx, len(entries))])
+        kept = entries[idx]
+        whole = kept[:1] == entries[:1]
+        inputs = self._inputs if whole else None
+        if not whole and any("input" in word.references() for word in words_of(kept)):
+            raise WiringError(
+                type(self).__name__,
+                [
+                    "the slice reads 'input', which would mean another value in it.\n"
+                    "  Put save('x') first in the sequence and read 'x': what a slice loses becomes a need of it."
+                ],
+            )
+        outputs = self._outputs if kept[-1:] == entries[-1:] and len(kept) == len(entries) else None
+        return self._derived({key: child for entry in kept for key, child in entry}, inputs, outputs)
+
+    # Editing
+
+    def _edit(self, items: editing.Items) -> None:
+        """Takes the edited entries over, if they fit together."""
+        try:
+            before: Wiring | None = self.wiring
+        except WiringError:
+            before = None  # broken from outside: an edit may mend it
+        keyed, wiring = editing.checked(before, items, self._inputs, self._outputs, type(self).__name__)
+        self._replace(keyed, wiring)
+
+    def _replace(self, keyed: Mapping[str, nn.Module], wiring: Wiring) -> None:
+        self._modules.clear()
+        self._modules.update(keyed)
+        self._written = None
+        self._adopt(wiring)
+
+    #: How a block was written; an edit makes it a sequence of words.
+    _written: Written | None = None
+
+    def __setitem__(self, idx: int, module: Any) -> None:  # type: ignore[override]
+        items = editing.items_of(children_of(self))
+        i = checked_index(idx, len(items))
+        items[i] = editing.replaced(items[i], editing.read_items((module,)))
+        self._edit(items)
+
+    def __delitem__(self, idx: slice | int) -> None:
+        items = editing.items_of(children_of(self))
+        del items[idx if isinstance(idx, slice) else checked_index(idx, len(items))]
+        self._edit(items)
+
+    def pop(self, key: int | slice) -> Any:  # type: ignore[override]
+        """Removes an entry, or a slice of them, and returns it."""
+        popped = self[key]
+        del self[key]
+        return popped
+
+    def append(self, module: Any) -> Self:  # type: ignore[override]
+        """Puts an entry at the end: a layer, function, word or pair."""
+        return self.insert(len(self), module)
+
+    def insert(self, index: int, module: Any) -> Self:  # type: ignore[override]
+        """Puts an entry before the one at this index."""
+        items = editing.items_of(children_of(self))
+        if not -len(items) <= index <= len(items):
+            raise IndexError(f"Index out of range: {index}")
+        items[index:index] = editing.read_items((module,))
+        self._edit(items)
+        return self
+
+    def extend(self, sequential: Iterable[Any]) -> Self:
+        """Puts the entries of a sequence, or of any iterable, at the end."""
+        if isinstance(sequential, nn.Sequential):
+            self += sequential
+            return self
+        items = editing.items_of(children_of(self))
+        self._edit(items + editing.read_items(tuple(sequential)))
+        return self
+
+    def add_module(self, name: str, module: Any) -> None:
+        """Adds an entry under a name, or exchanges the one that has it."""
+        items = editing.items_of(children_of(self))
+        places = [i for i, entry in enumerate(items) for item in entry if item.before == name]
+        if places:
+            self[places[0]] = module
+        else:
+            self._edit(items + editing.read_items(((name, module),)))
+
+    # Operators
+
+    def __add__(self, other: Any) -> Any:
+        return self._derived(*self._chained(self, other))
+
+    def __radd__(self, other: Any) -> Any:
+        return self._derived(*self._chained(other, self))
+
+    def __iadd__(self, other: Any) -> Self:
+        keyed, _, outputs = self._chained(self, other)
+        wiring = compose(keyed, self._inputs, outputs, type(self).__name__)
+        self._outputs = outputs
+        self._replace(keyed, wiring)
+        return self
+
+    def _chained(self, first: Any, second: Any) -> tuple[dict[str, nn.Module], Any, Any]:
+        for each in (first, second):
+            if not isinstance(each, nn.Sequential):
+                raise ValueError(f"add operator supports only objects of Sequential class, but {type(each)} is given.")
+        keyed, outputs = editing.chained(first, second, type(self).__name__)
+        return keyed, getattr(first, "_inputs", None), outputs
+
+    def __mul__(self, other: int) -> Any:
+        editing.check_count(self, other)
+        result = self._derived(dict(self._modules), self._inputs, self._outputs)
+        for _ in range(other - 1):
+            result += self
+        return result
+
+    def __rmul__(self, other: int) -> Any:
+        return self * other
+
+    def __imul__(self, other: int) -> Self:
+        editing.check_count(self, other)
+        once = self._derived(dict(self._modules), self._inputs, self._outputs)
+        for _ in range(other - 1):
+            self += once
+        return self
+
+    # Printing
+
+    def as_words(self) -> str:
+        """The sequence in plain words, with its blocks written out.
+
+        >>> from torch import nn
+        >>> from skipseq import Residual
+        >>> print(Residual(nn.Linear(8, 8), nn.ReLU()).as_words())
+        Sequential(
+            nn.Linear(in_features=8, out_features=8, bias=True),
+            nn.ReLU(),
+            add('input'),  # <- input
+        )
+        """
+        return format_sequence(self, expand=True)
+
+    def __repr__(self) -> str:
+        return format_sequence(self)
+
+
+def entry_module(entry: list[tuple[str, nn.Module]]) -> nn.Module:
+    """An entry as one module: a call with its layer."""
+    first = entry[0][1]
+    return first.of(entry[1][1]) if len(entry) == 2 and isinstance(first, CallWord) else first
+
+
+def words_of(entries: list[list[tuple[str, nn.Module]]]) -> list[Word]:
+    return [child for entry in entries for _, child in entry if isinstance(child, Word)]
+
+
+def checked_index(idx: Any, length: int) -> int:
+    """An index of an entry, counted from the start."""
+    index = operator.index(idx)
+    if not -length <= index < length:
+        raise IndexError(f"index {index} is out of range")
+    return index % length

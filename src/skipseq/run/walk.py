@@ -1,0 +1,90 @@
+"""The slow reference: a wiring, step by step, over a dictionary of values.
+
+Every faster way to run a wiring is compared with this one. It is also what tracers see (``torch.compile``, ``torch.export``,
+``torch.fx``, ``torch.jit.trace``): each layer and each part is called as the module it is, values are passed explicitly,
+and there is nothing to look up but the children.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from skipseq.wiring import Join, Layer, Number, Operand, Part, Pick, Split, Value, Wiring, reaching
+
+__all__ = ["RETURN", "child_at", "join", "walk"]
+
+#: The keyword that asks a part for inner values besides its result. No label can be a keyword of Python.
+RETURN = "return"
+
+
+def walk(container: nn.Module, wiring: Wiring, values: dict[Value, Any]) -> Any:
+    """Runs the wiring of a container over its values; ``values`` holds the inputs and needs."""
+    for step in wiring.steps:
+        takes = [read(values, operand) for operand in step.takes]
+        if isinstance(step, Layer):
+            named = {name: read(values, operand) for name, operand in step.named}
+            given = (child_at(container, step.path)(*takes, **named),)
+        elif isinstance(step, Part):
+            named = {name: read(values, operand) for name, operand in (*step.named, *step.needs)}
+            given = walk_part(child_at(container, step.path), step, takes, named)
+        elif isinstance(step, Join):
+            given = (join(step.operator, takes, step.dim),)
+        elif isinstance(step, Pick):
+            given = (takes[0][step.choice],)
+        else:
+            assert isinstance(step, Split)
+            given = tuple(takes[0][i] for i in range(len(step.gives)))
+        for value, result in zip(step.gives, given, strict=True):
+            values[value] = result
+    return results(wiring, values)
+
+
+def walk_part(module: nn.Module, step: Part, takes: list[Any], named: dict[str, Any]) -> tuple[Any, ...]:
+    """A part is called as the module it is; a plain one that a skip crosses can only be walked."""
+    if not step.plain or not (named or step.wants):
+        if not step.wants:
+            return (module(*takes, **named),)
+        return module(*takes, **named, **{RETURN: step.wants})  # type: ignore[no-any-return]
+    inner = reaching(step.wiring, step.wants)
+    values = dict(enumerate(takes)) | {inner.needs[name]: value for name, value in named.items()}
+    given = walk(module, inner, values)
+    return given if step.wants else (given,)
+
+
+def results(wiring: Wiring, values: dict[Value, Any]) -> Any:
+    """What the container returns: its result, and what is wanted behind it."""
+    result = wiring.result
+    given = tuple(values[each] for each in result) if isinstance(result, tuple) else values[result]
+    return (given, *(values[each] for each in wiring.wanted)) if wiring.wanted else given
+
+
+def read(values: dict[Value, Any], operand: Operand) -> Any:
+    """The value of an operand."""
+    return operand.value if isinstance(operand, Number) else values[operand]
+
+
+def child_at(container: nn.Module, path: Sequence[str]) -> nn.Module:
+    """The module at a path below the container, looked up live."""
+    module = container
+    for key in path:
+        module = module._modules[key]  # type: ignore[assignment]
+    return module
+
+
+def join(operator: str, values: Sequence[Any], dim: int = 1) -> Any:
+    """Values joined as a join of this name joins them."""
+    if operator == "cat":
+        return torch.cat(tuple(values), dim)
+    result = values[0]
+    for value in values[1:]:
+        if operator == "add":
+            result = result + value
+        elif operator == "sub":
+            result = result - value
+        else:
+            result = result * value
+    return result

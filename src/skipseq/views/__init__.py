@@ -1,0 +1,3 @@
+"""Read-only views of a sequence."""
+
+__all__: list[str] = []
