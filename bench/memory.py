@@ -102,12 +102,12 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        operands = [t for t in _tensors((args, kwargs or {})) if _address(t) not in self._ignored]
-        self.steps.append(Step(self.numbers(operands), self.numbers(_tensors(result))))
+        self.steps.append(Step(self.numbers((args, kwargs or {})), self.numbers(result)))
         return result
 
-    def numbers(self, tensors: list[Tensor]) -> tuple[int, ...]:
-        """Return the numbers of these tensors' storages, new ones where they are new."""
+    def numbers(self, tree: Any) -> tuple[int, ...]:
+        """Return the numbers of the storages in a structure, new ones where they are new; parameters have none."""
+        tensors = [tensor for tensor in _tensors(tree) if _address(tensor) not in self._ignored]
         for tensor in tensors:
             if _address(tensor) not in self._numbers:
                 self._numbers[_address(tensor)] = len(self.sizes)
@@ -120,7 +120,7 @@ def record_steps(network: nn.Module, example: Tensor) -> tuple[list[Step], list[
     """Return the steps of a network, the last one reading its output, and the size of every storage in bytes."""
     with torch.no_grad(), Recorder([*network.parameters(), *network.buffers()], example) as recorder:
         output = network(example)
-    end = Step(recorder.numbers(_tensors(output)), ())
+    end = Step(recorder.numbers(output), ())
     return [*recorder.steps, end], recorder.sizes
 
 

@@ -68,7 +68,8 @@ def meeting(wiring: Wiring, step: Step, value: Value, tensor: Any) -> Met:
     origin, need = origin_of(wiring, value)
     device = f" on {tensor.device}" if isinstance(tensor, Tensor) and tensor.device.type != "cpu" else ""
     what = f"{tuple(tensor.shape)}{device}" if isinstance(tensor, Tensor) else type(tensor).__name__
-    name = next((name for name, each in wiring.names.items() if each == value and named_by_user(name)), None)
+    names = [name for name, each in wiring.names.items() if each == value and named_by_user(name)]
+    name = next((name for name in names if name in wiring.labels), names[0] if names else None)
     return Met(repr(need or name) if need or name else "the running value", what, origin, need)
 
 
@@ -174,8 +175,12 @@ def arguments_fault(wiring: Wiring, given: list[str], what: str) -> CallError | 
         lines.append(f"  it does not know {name!r}.{did_you_mean(name, missing or known)}")
     for name in missing:
         reader = f", which net{wiring.readers[name]} reads and nothing inside gives" if name in wiring.readers else ""
-        lines.append(f"  it lacks {name!r}{reader}.{did_you_mean(name, set(wiring.names) | set(wiring.labels))}")
+        lines.append(f"  it lacks {name!r}{reader}.{did_you_mean(name, nameable(wiring))}")
     first, *rest = known
     call = ", ".join([first, *(f"{name}=..." if name.isidentifier() else f"**{{{name!r}: ...}}" for name in rest)])
     return CallError("\n".join([*lines, f"  Write net({call})."]))
 
+
+def nameable(wiring: Wiring) -> set[str]:
+    """The names that a user gave in a container, and the labels saved inside it."""
+    return {name for name in wiring.names if named_by_user(name)} | set(wiring.labels)

@@ -226,12 +226,12 @@ def overwrite_in(step: Step, value: Value) -> str | None:
 def find_overwrites(wiring: Wiring) -> list[tuple[Value, str, str]]:
     """Each value that a layer changes in place while a later step, or the result, still reads it.
 
-    Returns the value, the place of the layer and the place of the reader.
+    Returns the value, the place of the layer and the place of the reader, empty for the end.
     """
     last_reader: dict[Value, tuple[int, str]] = {}
     for i, step in enumerate(wiring.steps):
         last_reader.update({value: (i, place_of(step)) for value in reads(step)})
-    last_reader.update({value: (len(wiring.steps), " as an output") for value in wiring.results()})
+    last_reader.update({value: (len(wiring.steps), "") for value in wiring.results()})
     found = []
     for i, step in enumerate(wiring.steps):
         if not isinstance(step, Layer | Part):
@@ -245,5 +245,5 @@ def find_overwrites(wiring: Wiring) -> list[tuple[Value, str, str]]:
             inner = reaching(step.wiring, step.wants)
             known = find_overwrites(step.wiring)
             fresh = [fault for fault in find_overwrites(inner) if fault not in known]
-            found += [(step.gives[0], place_of(step) + place, place_of(step) + reader) for _, place, reader in fresh]
+            found += [(step.gives[0], place_of(step) + place, reader and place_of(step) + reader) for _, place, reader in fresh]
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from keyword import iskeyword
 
 from torch import nn
 
@@ -130,7 +131,7 @@ class Composer:
                 return compose_plain(container)
         except WiringError as error:
             self.faults += [place + fault.removeprefix("net") for fault in error.faults]
-            return Wiring((), False, {}, (), 0, {}, {}, 1, {})
+            return Wiring(("input",), False, {}, (), 0, {"input": 0}, {}, 1, {})
         return None
 
     def find_saves(self) -> dict[str, str]:
@@ -272,7 +273,7 @@ class Composer:
             return value
         if isinstance(operand, words.Unfit):
             self.fault(f"has the operand {operand.text}: {operand.fault}.")
-            return self.running
+            return self.new()
         assert not isinstance(operand, words.Here)
         return Number(operand)
 
@@ -281,7 +282,7 @@ class Composer:
         value = self.operand(word, operand)
         if isinstance(value, Number):
             self.fault(f"takes the number {value.value!r}, which is no value of the network.")
-            return self.running
+            return self.new()
         return value
 
     def apply(self, module: nn.Module, path: tuple[str, ...], takes: tuple[Operand, ...], named: Named = ()) -> Value:
@@ -333,14 +334,14 @@ class Composer:
                 f"{reads_as(wiring, name)} {name!r}, which is saved at {' and at '.join(map(repr, found))}.",
                 f"Write the path of the one that is meant: {found[-1]!r}.",
             )
-            return self.running
+            return self.new()
         if name in self.saves or name in self.keys:
             where = f"saved at {self.saves[name]}" if name in self.saves else f"the output of layer {name!r}"
             self.fault(
                 f"{reads_as(wiring, name)} {name!r} before it is there: it is {where}.",
                 "A skip leads forward: save the value before the entry that reads it.",
             )
-            return self.running
+            return self.new()
         return self.need(name, wiring, path)
 
     def resolve_path(self, name: str, wiring: Wiring | None, path: tuple[str, ...]) -> Value:
@@ -364,7 +365,7 @@ class Composer:
             )
         else:
             return self.need(name, wiring, path)
-        return self.running
+        return self.new()
 
     def draft_at(self, path: str) -> tuple[Draft, str] | None:
         """The earlier part that a dotted path leads into, and the rest of the path inside it."""
@@ -388,14 +389,19 @@ class Composer:
     def need(self, name: str, wiring: Wiring | None, path: tuple[str, ...]) -> Value:
         """A name that nothing inside gives: an input by keyword, unless the sequence is closed."""
         if self.closed:
-            known = [*self.names, *self.inner]
-            self.fault(f"{reads_as(wiring, name)} {name!r}, which nothing gives.{did_you_mean(name, known)}")
-            return self.running
+            advice = f"Save the value before it is read, or name it in inputs={self.inputs!r}."
+            self.fault(f"{reads_as(wiring, name)} {name!r}, which nothing gives.{self.nearest(name)}", advice)
+            return self.new()
         if name not in self.needs:
             self.needs[name] = self.new()
             place = f".{'.'.join(path)}" if path and path[-1].isidentifier() else f"[{self.index}]"
             self.readers[name] = place + wiring.readers.get(name, "") if wiring else f"[{self.index}]"
         return self.needs[name]
+
+    def nearest(self, name: str) -> str:
+        """The name that may have been meant, among those that a user gave."""
+        known = [each for each in self.names if not each.rpartition("_")[2].isdigit()]
+        return did_you_mean(name, [*known, *self.inner])
 
     def results(self, outputs: str | tuple[str, ...] | None) -> Value | tuple[Value, ...]:
         """The value, or the values, that the container returns."""
@@ -409,7 +415,7 @@ class Composer:
             value = self.resolve(name)
             if len(self.needs) > before:
                 del self.needs[name]
-                self.fault(f"names {name!r}, which nothing gives.{did_you_mean(name, [*self.names, *self.inner])}")
+                self.fault(f"names {name!r}, which nothing gives.{self.nearest(name)}")
             values.append(value)
         return values[0] if isinstance(outputs, str) else tuple(values)
 
@@ -418,8 +424,12 @@ class Composer:
     def check_label(self, label: object) -> bool:
         """Whether a label may be saved here."""
         first = self.names.get(label) if isinstance(label, str) else None
-        if not isinstance(label, str) or not label.isidentifier() or label == "input":
-            self.fault(f"saves {label!r}: a label is an identifier other than 'input'.", "Write save('x1').")
+        if not isinstance(label, str) or not label.isidentifier() or iskeyword(label) or label == "input":
+            # A keyword of Python could not be passed by keyword, and one of them asks a part for inner values.
+            self.fault(
+                f"saves {label!r}: a label is an identifier other than 'input', and no keyword of Python.",
+                "Write save('x1').",
+            )
         elif label in self.labels and self.labels[label][0] == label:
             self.fault(f"saves {label!r} again; it is already saved at {self.saves[label]}.", "Rename one of them.")
         elif first is not None or label in self.keys:
@@ -477,14 +487,13 @@ class Composer:
 
     def check_overwrites(self, wiring: Wiring) -> None:
         """A layer that works in place must not change a value that is read later."""
-        names = {value: name for name, value in reversed(self.names.items())}
+        names = {value: repr(name) for name, value in reversed(self.names.items())}
+        names |= {self.names[label]: repr(label) for label in self.labels if label in self.names}
         for value, place, reader in find_overwrites(wiring):
+            read = f"net{reader} reads later" if reader else "is returned"
             self.faults.append(
-                f"net{place} works in place and overwrites {names.get(value, 'a value')!r}, which net{reader} reads "
-                "later.\n  Write inplace=False, or save the value behind the layer."
-                if not reader.startswith(" ")
-                else f"net{place} works in place and overwrites {names.get(value, 'a value')!r}, which is returned"
-                f"{reader}.\n  Write inplace=False, or save the value behind the layer."
+                f"net{place} works in place and overwrites {names.get(value, 'a value')}, which {read}.\n"
+                "  Write inplace=False, or save the value behind the layer."
             )
 
 

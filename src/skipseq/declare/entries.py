@@ -29,8 +29,11 @@ def read_entries(entries: tuple[Any, ...], faults: list[str]) -> Children:
         place = f"net[{index}]" if name is None else f"net[{index}] {name!r}"
         if name is not None and (fault := name_fault(name)):
             faults.append(f"{place} {fault}")
-        elif fault := entry_fault(thing):
+            name = None
+        if fault := entry_fault(thing):
+            # Something stands in its place, so that the faults of the other entries are found where they are.
             faults.append(f"{place} is {fault}")
+            children.append((name, nn.Identity()))
         elif isinstance(thing, CallWord) and (layer := thing._modules.get("layer")) is not None:
             # The word stands right before its layer; the name is the layer's.
             children += [(None, thing.alone()), (name, layer)]

@@ -92,8 +92,7 @@ def compose_all(
     try:
         wiring = compose(keyed, inputs, outputs, what)
     except WiringError as error:
-        # After an entry that is none, names it might have given are missed: only its own fault is certain.
-        raise WiringError(what, faults or error.faults) from None
+        raise WiringError(what, [*faults, *error.faults]) from None
     if faults:
         raise WiringError(what, faults)
     return wiring
@@ -176,7 +175,7 @@ def checked(
         f"net{wiring.readers[name]} reads {name!r}, which the edit would take away.\n"
         "  Remove its readers first, or take a slice: what a slice loses becomes a need of it."
         for name in wiring.needs
-        if name not in before.needs and reachable(before, name)
+        if name not in before.needs and (name in before.labels or reachable(before, name))
     ]
     faults += [
         f"the part at net{place_of(step)} reads {name!r} by its number, which the edit would change.\n"

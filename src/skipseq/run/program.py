@@ -288,12 +288,8 @@ class Lowering:
         """Keeps the running value if someone reads it who does not find it running."""
         while i < len(self.operations) and self.operations[i].kind == "split":
             i += 1
-        if any(reader > i for reader in self.readers.get(value, ())) or self.bypassed(value, i):
+        if self.last.get(value, -1) > i:
             self.out.append((KEEP, None, self.slot(value), None))
-
-    def bypassed(self, value: Value, i: int) -> bool:
-        """Whether operation ``i`` loads another running value although a split before it read this one."""
-        return i < len(self.operations) and self.last.get(value) == i and value not in self.operations[i].takes[:]
 
     def load(self, i: int, operation: Operation) -> None:
         """Makes sure that the running value is one of the operands."""
