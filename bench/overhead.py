@@ -32,6 +32,7 @@ BASE, AGAIN, LOOPS, OURS = "by hand", "by hand, again", "by hand, in loops", "sk
 COLUMNS = (OURS, AGAIN, LOOPS, *PEER_NAMES)
 MODES: dict[str, Callable[[], AbstractContextManager[object]]] = {"grad": nullcontext, "no grad": torch.no_grad}
 LOOP_SECONDS = 0.001
+MODULE_CALL, MODULE_CALL_IMPL = nn.Module.__call__, nn.Module._call_impl
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def run(rounds: int, seed: int = 0) -> list[Row]:
     rows = []
     for workload in WORKLOADS:
         versions, example = build_versions(workload), workload.example()
+        verify_untouched()
         verify_versions(versions, example)
         for mode, context in MODES.items():
             with context():
@@ -84,6 +86,12 @@ def verify_versions(versions: dict[str, Network], example: Tensor) -> None:
     leaves = list(reference.parameters())
     for name, network in versions.items():
         verify_same(network, reference, example, leaves if name in (OURS, LOOPS) else ())
+
+
+def verify_untouched() -> None:
+    """Raise if a peer changed how every module in the process is called, since all the others would pay for it."""
+    if nn.Module.__call__ is not MODULE_CALL or nn.Module._call_impl is not MODULE_CALL_IMPL:
+        raise RuntimeError("nn.Module's call was replaced while the networks were built; the ratios would mean nothing")
 
 
 def measure_row(workload: str, mode: str, versions: dict[str, Network], example: Tensor, rounds: int) -> Row:

@@ -5,7 +5,8 @@
 The layers exist beforehand, so that their initialization does not count. `near` skips span four layers; `far` skips go
 from the first half to the mirrored place in the second, so that many values are alive in the middle; with `parts` every
 ten layers are a sequence of their own that adds its input. Beside them stand `nn.Sequential` over the same layers, and
-a handwritten loop with a table of skips. Time per layer that stays the same means linear growth.
+a handwritten loop with a table of skips. Time per layer that stays the same means linear growth. Times are CPU time of
+the thread, the best of the repetitions.
 """
 
 from __future__ import annotations
@@ -103,7 +104,10 @@ def measure_size(count: int, repeat: int) -> list[Row]:
     """Measure every version at one size, after comparing skipseq with the handwritten loop."""
     layers: list[nn.Module] = [layer for _ in range(count // 2) for layer in (small_linear(), nn.ReLU())]
     example = torch.randn(2, FEATURES)
-    rows = [measure("nn.Sequential, no skips", lambda: nn.Sequential(*layers), count, example, repeat)]
+    rows = [
+        measure("nn.Sequential, no skips", lambda: nn.Sequential(*layers), count, example, repeat),
+        measure("skipseq, no skips", lambda: skipseq_chain(layers, []), count, example, repeat),
+    ]
     for pattern in PATTERNS:
         skips = find_skips(count, pattern)
         build = skipseq_parts if pattern == "parts" else skipseq_chain

@@ -37,12 +37,13 @@ class FlatByHand(nn.Module):
         self.up2 = nn.ConvTranspose2d(16, 16, 4, 2, 1)
         self.up1 = nn.ConvTranspose2d(32, 8, 4, 2, 1)
         self.last = nn.Conv2d(8, 3, 1)
+        self.relu, self.tanh = nn.ReLU(), nn.Tanh()
 
     def forward(self, x: Tensor) -> Tensor:
-        x1 = torch.relu(self.conv1(x))
-        x2 = torch.relu(self.norm(self.conv2(x1)))
-        y = self.up2(torch.relu(self.conv3(x2)))
-        y = torch.tanh(self.up1(torch.cat([y, x2], 1)))
+        x1 = self.relu(self.conv1(x))
+        x2 = self.relu(self.norm(self.conv2(x1)))
+        y = self.up2(self.relu(self.conv3(x2)))
+        y = self.tanh(self.up1(torch.cat([y, x2], 1)))
         return self.last(y + x1)
 
 
@@ -74,16 +75,16 @@ class SeparateByHand(nn.Module):
         self.up1 = nn.Conv2d(16, 8, 3, padding=1)
         self.side = nn.Conv2d(8, 8, 1)
         self.head = nn.Conv2d(8, 3, 1)
-        self.pool = nn.MaxPool2d(2)
-        self.up = nn.Upsample(scale_factor=2)
+        self.pool, self.up = nn.MaxPool2d(2), nn.Upsample(scale_factor=2)
+        self.relu, self.tanh = nn.ReLU(), nn.Tanh()
 
     def forward(self, x: Tensor) -> Tensor:
         conv = self.conv1(x)
-        e1 = torch.relu(conv)
-        e2 = torch.relu(self.norm(self.conv2(self.pool(e1))))
+        e1 = self.relu(conv)
+        e2 = self.relu(self.norm(self.conv2(self.pool(e1))))
         y = self.pool(e2)
-        y = torch.tanh(self.bridge(y)) + y
-        y = torch.relu(self.up2(torch.cat([self.up(y), e2], 1)))
+        y = self.tanh(self.bridge(y)) + y
+        y = self.relu(self.up2(torch.cat([self.up(y), e2], 1)))
         y = self.up1(torch.cat([e1, self.up(y)], 1))
         return self.head(y + self.side(conv))
 
@@ -118,10 +119,11 @@ class ConditionedByHand(nn.Module):
         self.linear = nn.Linear(8, 8)
         self.inner = Film(8)
         self.head = nn.Linear(8, 2)
+        self.tanh = nn.Tanh()
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         h = self.film(self.lift(x), t)
-        y = torch.tanh(self.inner(self.linear(h), t)) + h
+        y = self.tanh(self.inner(self.linear(h), t)) + h
         return self.head(torch.maximum(y, h))
 
 
@@ -151,9 +153,10 @@ class RecursiveByHand(nn.Module):
             self.middle = middle or nn.Identity()
             self.mix = nn.ConvTranspose2d(inner * factor, inner, 1)
             self.up = nn.ConvTranspose2d(inner, outer, 4, 2, 1)
+            self.relu = nn.LeakyReLU(0.2)
 
         def forward(self, x: Tensor) -> Tensor:
-            down = nn.functional.leaky_relu(self.down(x), 0.2)
+            down = self.relu(self.down(x))
             return torch.cat([x, self.up(self.mix(self.middle(down)) + down)], 1)
 
     def __init__(self) -> None:
@@ -178,10 +181,11 @@ class CrossedByHand(nn.Module):
         self.conv1 = nn.Conv2d(3, 8, 3, padding=1)
         self.conv2 = nn.Conv2d(8, 8, 3, padding=1)
         self.head = nn.Conv2d(16, 3, 1)
+        self.relu, self.tanh = nn.ReLU(), nn.Tanh()
 
     def forward(self, x: Tensor) -> Tensor:
-        skip = torch.tanh(self.conv1(x))
-        return self.head(torch.cat([torch.relu(self.conv2(skip)), skip], 1))
+        skip = self.tanh(self.conv1(x))
+        return self.head(torch.cat([self.relu(self.conv2(skip)), skip], 1))
 
 
 @dataclass(frozen=True)

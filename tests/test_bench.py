@@ -14,6 +14,7 @@ import common  # noqa: E402
 import memory  # noqa: E402
 import networks  # noqa: E402
 import overhead  # noqa: E402
+import report  # noqa: E402
 import scale  # noqa: E402
 from memory_networks import DENSE_STYLES, UNET_STYLES, dense_parts, unet_parts  # noqa: E402
 
@@ -112,3 +113,17 @@ class TestScale:
         assert {row.layers for row in rows} == {20, 100}
         assert {f"skipseq, {pattern}" for pattern in scale.PATTERNS} < {row.version for row in rows}
         assert len(scale.format_rows(rows).splitlines()) == 2 + len(rows)
+
+
+class TestReport:
+    def test_a_table_is_replaced(self) -> None:
+        text = "a\n<!-- memory -->\nold\n<!-- end -->\nb\n<!-- scale -->\n<!-- end -->\n"
+        assert report.replace_table(text, "memory", "new") == text.replace("old", "\nnew\n")
+
+    def test_a_missing_place_is_an_error(self) -> None:
+        with pytest.raises(ValueError, match="no single place"):
+            report.replace_table("", "memory", "new")
+
+    def test_the_readme_has_a_place_for_every_table(self) -> None:
+        for name in ("machine", "overhead", "memory", "scale"):
+            assert report.replace_table(report.README.read_text(), name, "| |")

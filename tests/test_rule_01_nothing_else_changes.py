@@ -70,7 +70,9 @@ def test_getitem_out_of_range(kind: Kind, index: int) -> None:
     assert len(net) == 4
 
 
-@pytest.mark.parametrize("part", [slice(1, None), slice(None, 2), slice(None, None, -1), slice(1, 3), slice(0, 0)], ids=str)
+@pytest.mark.parametrize(
+    "part", [slice(1, None), slice(None, 2), slice(None, None, -1), slice(1, 3), slice(0, 0)], ids=str
+)
 def test_slices_keep_the_keys(part: slice) -> None:
     given = layers()
     assert keys_of(Sequential(*given)[part]) == keys_of(nn.Sequential(*given)[part])
@@ -305,7 +307,7 @@ def test_input_by_keyword(kind: Kind) -> None:
 
 @both
 def test_a_layer_that_is_none_is_not_skipped(kind: Kind) -> None:
-    """torch lets a layer be set to None, and then the call fails: a layer is never dropped silently."""
+    """Torch lets a layer be set to None, and then the call fails: a layer is never dropped silently."""
     net = kind(OrderedDict(a=nn.Linear(2, 2), b=nn.ReLU()))
     net.b = None
     with pytest.raises(TypeError):
@@ -483,7 +485,13 @@ def test_joins_with_layers_are_counted_by_kind() -> None:
 
 def plain_and_skips() -> tuple[nn.Sequential, Sequential]:
     def given() -> list[nn.Module]:
-        return [nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Sequential(nn.Linear(6, 6), nn.ReLU()), nn.Linear(6, 4)]
+        return [
+            nn.Linear(4, 6),
+            nn.BatchNorm1d(6),
+            nn.ReLU(),
+            nn.Sequential(nn.Linear(6, 6), nn.ReLU()),
+            nn.Linear(6, 4),
+        ]
 
     a, b, c, d, e = given()
     net = Sequential(a, save("x1"), b, c, add("x1"), d, add(here, "x1", "2"), call(e, here), add("input"))

@@ -1,4 +1,4 @@
-"""Rule 2: words are children too, so that whatever walks the children as a plain chain raises instead of dropping a skip."""
+"""Rule 2: words are children too: a walk over the children as a plain chain raises instead of dropping a skip."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -151,7 +151,9 @@ def test_len_index_and_iteration_count_words() -> None:
 
 def test_the_entries_put_together_again_are_the_same_network() -> None:
     """Iteration gives what the constructor takes: Sequential(*net) loses nothing."""
-    net = Sequential(nn.Linear(4, 4), save("x"), nn.Tanh(), call(nn.Bilinear(4, 4, 4), "x"), add(via("x", nn.Linear(4, 4))))
+    net = Sequential(
+        nn.Linear(4, 4), save("x"), nn.Tanh(), call(nn.Bilinear(4, 4, 4), "x"), add(via("x", nn.Linear(4, 4)))
+    )
     again = Sequential(*net)
     x = torch.randn(2, 4)
     assert torch.equal(again(x), net(x))
@@ -182,7 +184,8 @@ def test_walking_a_block_raises_too(
 def test_a_walker_that_meets_a_part_with_needs_raises() -> None:
     """The skip crosses from one part into the other: walked as a chain, the second says what it lacks."""
     net = Sequential(
-        ("encoder", Sequential(nn.Linear(4, 4), save("x1"), nn.Tanh())), ("decoder", Sequential(nn.Linear(4, 4), add("x1")))
+        ("encoder", Sequential(nn.Linear(4, 4), save("x1"), nn.Tanh())),
+        ("decoder", Sequential(nn.Linear(4, 4), add("x1"))),
     )
     x = torch.randn(2, 4)
     net(x)

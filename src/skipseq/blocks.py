@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
-from skipseq.declare.entries import entry_fault
-from skipseq.declare.words import JoinWord, add, cat, describe, here, save, take, via
+from skipseq.declare.entries import entry_fault, is_pair, number, read_entries
+from skipseq.declare.functions import is_function, written
+from skipseq.declare.words import (
+    CallWord,
+    JoinWord,
+    PickWord,
+    Word,
+    add,
+    cat,
+    describe,
+    here,
+    mul,
+    save,
+    sub,
+    take,
+    via,
+)
 from skipseq.errors import WiringError
 from skipseq.run import Sequential
 from skipseq.views.text import Written
 
 __all__ = ["Branches", "DenseBlock", "Grid", "Residual", "UNet"]
+
+#: The joins that a block takes by their bare word.
+JOINS = (add, cat, mul, sub)
 
 
 class Block(Sequential):
@@ -22,13 +40,13 @@ class Block(Sequential):
     _derived_class = Sequential
 
     def _put(self, entries: Sequence[Any], arguments: Iterable[tuple[str, Any]]) -> None:
-        """Builds the block from its words; ``arguments`` tell how it was written."""
+        """Builds the block from its words; ``arguments`` tell how it was written, see :class:`Written`."""
         Sequential.__init__(self, *entries)
         self._written = Written(type(self).__name__, tuple(arguments), tuple(self._modules))
 
 
 class Residual(Block):
-    """Layers around which their input is added to their output.
+    """Layers around which their input is added to their output: the layers, then ``add("input")``.
 
     >>> import torch
     >>> from torch import nn
@@ -41,32 +59,29 @@ class Residual(Block):
         layers: entries, one after the other.
         shortcut: layers for the input before the addition: one, or several as a list or ``nn.Sequential``. Their keys
             begin with ``shortcut.0``.
-        join: the join, ``add`` unless given.
+        join: the join of the output with the input, in this order: ``add`` unless given, ``cat``, ``mul``.
 
     References:
         He et al., Deep Residual Learning for Image Recognition, 2015. https://arxiv.org/abs/1512.03385
     """
 
     def __init__(self, *layers: Any, shortcut: Any = None, join: Any = add) -> None:
-        nn.Module.__init__(self)
-        if not layers:
-            raise WiringError("Residual", ["it has no layers. Write Residual(layer, ...)."])
-        if shortcut is None:
-            end: Any = of(join, "Residual")("input")
-        else:
-            steps = list(shortcut) if isinstance(shortcut, list | tuple) or is_chain(shortcut) else [shortcut]
-            end = ("shortcut", of(join, "Residual")(via("input", *steps)))
-        self._put([*layers, end], ())
-        keys = list(self._modules)
-        arguments: list[tuple[str, Any]] = [("", path) for path in entry_paths(self)[:-1]]
-        if shortcut is not None:
-            count = len(self._modules[keys[-1]]._modules)  # type: ignore[union-attr]
-            arguments.append(("shortcut", [("shortcut", str(i)) for i in range(count)]))
-        self._written = written(self, [*arguments, *join_argument(join, add)])
+        joined, layers = of(join, "Residual"), from_dict(layers)
+        steps = [] if shortcut is None else list(shortcut) if is_list(shortcut) else [shortcut]
+        faults = ["it has no layers. Write Residual(layer, ...)."] if not layers else []
+        if shortcut is not None and not steps:
+            faults.append("shortcut has no layers. Leave it out: the input itself is the shortcut.")
+        verify("Residual", [*places("layers", layers, words=True), *places("shortcut", steps, names=False)], faults)
+        end: Any = ("shortcut", joined(via("input", *steps))) if steps else joined("input")
+        arguments: list[tuple[str, Any]] = [("", i) for i in range(len(layers))]
+        if steps:
+            paths = [("shortcut", str(i)) for i in range(len(steps))]
+            arguments.append(("shortcut", paths if len(paths) > 1 or is_list(shortcut) else paths[0]))
+        self._put([*layers, end], [*arguments, *join_argument(join, add)])
 
 
 class Branches(Block):
-    """Several branches over the same input, joined in order.
+    """Several branches over the same input, joined in order: ``branch, take("input"), branch, ..., join``.
 
     >>> import torch
     >>> from torch import nn
@@ -84,17 +99,15 @@ class Branches(Block):
     """
 
     def __init__(self, *branches: Any, join: Any = cat) -> None:
-        nn.Module.__init__(self)
+        joined, branches = of(join, "Branches"), from_dict(branches)
+        faults = []
         if len(branches) < 2:
-            raise WiringError("Branches", [f"it has {len(branches)} branches. Write Branches(first, second, ...)."])
-        entries: list[Any] = []
-        names: list[str] = []
-        for i, branch in enumerate(branches):
-            names.append(branch[0] if isinstance(branch, tuple) and len(branch) == 2 else str(i))
-            entries += [branch] if not i else [take("input"), branch]
-        entries.append(of(join, "Branches")(*names[:-1], here))
-        self._put(entries, ())
-        self._written = written(self, [*(("", (name,)) for name in names), *join_argument(join, cat)])
+            faults.append(f"it joins branches, and has {len(branches)}. Write Branches(first, second, ...).")
+        verify("Branches", places("branches", branches), faults)
+        entries = [entry for branch in branches for entry in (take("input"), branch)][1:]
+        names = keys_of(entries)[::2]
+        arguments = [("", 2 * i) for i in range(len(branches))]
+        self._put([*entries, joined(*names[:-1], here)], [*arguments, *join_argument(join, cat)])
 
 
 class DenseBlock(Block):
@@ -116,16 +129,17 @@ class DenseBlock(Block):
     """
 
     def __init__(self, *layers: Any, join: Any = cat) -> None:
-        nn.Module.__init__(self)
+        joined, layers = of(join, "DenseBlock"), from_dict(layers)
+        faults = ["it has no layers. Write DenseBlock(layer, ...)."] if not layers else []
+        verify("DenseBlock", places("layers", layers), faults)
         entries: list[Any] = []
         for i, layer in enumerate(layers):
             # What the layer received is put together with what it gives: the input of the next one.
             received = f"dense_{i}" if i else "input"
             entries += [save(received)] if i else []
-            entries += [layer, of(join, "DenseBlock")(received, here)]
-        self._put(entries, ())
-        count = [path for path in entry_paths(self) if not path[0].startswith(("save_", "cat_"))]
-        self._written = written(self, [*(("", path) for path in count), *join_argument(join, cat)])
+            entries += [layer, joined(received, here)]
+        # An entry is a layer, its join, and but for the first the save before it.
+        self._put(entries, [*(("", 3 * i) for i in range(len(layers))), *join_argument(join, cat)])
 
 
 class UNet(Block):
@@ -142,17 +156,17 @@ class UNet(Block):
     >>> net(torch.zeros(1, 3, 16, 16)).shape
     torch.Size([1, 4, 16, 16])
 
-    Each level is ``encoder, save, down`` on the way down and ``up, join, decoder`` on the way up, so that the skip has the
-    resolution that the encoder gives. Keys: ``encoder_1``, ``down_1``, ``bridge``, ``up_1``, ``decoder_1``, counted from
-    the full resolution.
+    Each level is ``encoder, save, down`` on the way down and ``up, join, decoder`` on the way up, so that the skip has
+    the resolution that the encoder gives. Keys: ``encoder_1``, ``down_1``, ``bridge``, ``up_1``, ``decoder_1``, counted
+    from the full resolution; each skip is saved as ``skip_1``.
 
     Args:
-        encoders: one for each level, as a list or a sequence.
-        bridge: the layers at the bottom.
+        encoders: one for each level, as a list or a sequence; one of several layers is a sequence itself.
+        bridge: the layer or the sequence at the bottom.
         decoders: one for each level in the order in which they run, as a list or a sequence.
         down: between levels on the way down: one layer without parameters for all levels, a list, or nothing.
         up: the same on the way up, in the order in which they run.
-        join: the join: ``cat`` unless given, ``add``.
+        join: the join of the skip with what comes from below, in this order: ``cat`` unless given, ``add``.
 
     References:
         Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image Segmentation, 2015.
@@ -162,18 +176,23 @@ class UNet(Block):
     def __init__(
         self, encoders: Any, bridge: Any, decoders: Any, down: Any = None, up: Any = None, join: Any = cat
     ) -> None:
-        nn.Module.__init__(self)
-        encoders, decoders = list(encoders), list(decoders)
+        joined = of(join, "UNet")
+        faults: list[str] = []
+        encoders, decoders = (
+            listed(each, what, faults) for each, what in ((encoders, "encoders"), (decoders, "decoders"))
+        )
         depth = len(encoders)
-        if len(decoders) != depth or not depth:
-            raise WiringError(
-                "UNet",
-                [
-                    f"it has {depth} encoders and {len(decoders)} decoders; each encoder is joined with one decoder.\n"
-                    "  Write as many decoders as encoders; the layers at the bottom are the bridge."
-                ],
+        if not faults and (len(decoders) != depth or not depth):
+            faults.append(
+                f"it has {depth} encoders and {len(decoders)} decoders; each encoder is joined with one decoder.\n"
+                "  Write as many decoders as encoders; the layers at the bottom are the bridge."
             )
-        downs, ups = one_for_each(down, depth, "down"), one_for_each(up, depth, "up")
+        downs, ups = one_for_each(down, depth, "down", faults), one_for_each(up, depth, "up", faults)
+        checked = [*places("encoders", encoders, names=False), *places("decoders", decoders, names=False)]
+        for layers, what in ((down, "down"), (up, "up")):
+            if layers is not None:
+                checked += places(what, layers, names=False) if is_list(layers) else [(what, layers)]
+        verify("UNet", [*checked, ("bridge", bridge)], faults)
         entries: list[Any] = []
         for i in range(depth):
             entries += [(f"encoder_{i + 1}", encoders[i]), save(f"skip_{i + 1}")]
@@ -182,24 +201,22 @@ class UNet(Block):
         for i in range(depth):
             level = depth - i
             entries += [(f"up_{level}", ups[i])] if ups else []
-            entries += [of(join, "UNet")(f"skip_{level}", here), (f"decoder_{level}", decoders[i])]
-        self._put(entries, ())
+            entries += [joined(f"skip_{level}", here), (f"decoder_{level}", decoders[i])]
         levels = range(1, depth + 1)
-        lists = {"down": levels if downs else (), "up": reversed(levels) if ups else ()}
-        self._written = written(
-            self,
-            [
-                ("", [(f"encoder_{i}",) for i in levels]),
-                ("", ("bridge",)),
-                ("", [(f"decoder_{i}",) for i in reversed(levels)]),
-                *((name, [(f"{name}_{i}",) for i in each]) for name, each in lists.items() if each),
-                *join_argument(join, cat),
-            ],
-        )
+        arguments: list[tuple[str, Any]] = [
+            ("", [(f"encoder_{i}",) for i in levels]),
+            ("", ("bridge",)),
+            ("", [(f"decoder_{i}",) for i in reversed(levels)]),
+        ]
+        if downs:
+            arguments.append(("down", [(f"down_{i}",) for i in levels] if is_list(down) else ("down_1",)))
+        if ups:
+            arguments.append(("up", [(f"up_{i}",) for i in reversed(levels)] if is_list(up) else ("up_1",)))
+        self._put(entries, [*arguments, *join_argument(join, cat)])
 
 
 class Grid(Block):
-    """Rows of resolutions and columns of layers, as in GridNet: every node adds what comes along its row and across.
+    """Rows of resolutions and columns of layers, as in GridNet: each node adds what comes along its row and across it.
 
     The first columns lead down, the last ones up::
 
@@ -209,21 +226,25 @@ class Grid(Block):
 
     >>> import torch
     >>> from torch import nn
-    >>> from skipseq import Grid
-    >>> conv, pool, grow = (lambda: nn.Conv2d(4, 4, 3, padding=1)), (lambda: nn.MaxPool2d(2)), nn.Upsample
+    >>> from skipseq import Grid, Residual
+    >>> lateral = lambda c: Residual(nn.PReLU(), nn.Conv2d(c, c, 3, padding=1))
     >>> net = Grid(
-    ...     across=[[conv(), conv()], [conv(), conv()]],
-    ...     down=[[pool()], [pool()]],
-    ...     up=[[grow(scale_factor=2)]],
+    ...     across=[[lateral(4) for _ in range(3)], [lateral(8) for _ in range(3)]],
+    ...     down=[[nn.Conv2d(4, 8, 3, stride=2, padding=1)] for _ in range(2)],
+    ...     up=[[nn.ConvTranspose2d(8, 4, 2, stride=2)] for _ in range(2)],
     ... )
     >>> net(torch.zeros(1, 4, 8, 8)).shape
     torch.Size([1, 4, 8, 8])
 
+    Each node is saved as ``node_<row>_<column>``. Keys: ``across_<row>_<column>``, ``down_<row>_<column>`` and
+    ``up_<row>_<column>``, by the node to which the layer leads; rows and columns are counted from 0.
+
     Args:
-        across: for each row, the layers from one column to the next: one less than there are columns.
-        down: for each of the first columns, the layers from each row to the one below.
-        up: for each of the last columns, the layers from each row to the one above, the topmost first.
-        join: the join of the two ways into a node, ``add`` unless given.
+        across: for each row, the layers from one column to the next: one less than there are columns. In the paper
+            each of them is a :class:`Residual`.
+        down: for each of the first columns, the layers between each row and the one below, the topmost first.
+        up: for each of the last columns, the layers between each row and the one below, the topmost first.
+        join: the join of the two ways into a node, along the row first: ``add`` unless given.
 
     References:
         Fourure et al., Residual Conv-Deconv Grid Network for Semantic Segmentation, 2017.
@@ -231,45 +252,61 @@ class Grid(Block):
     """
 
     def __init__(self, across: Any, down: Any, up: Any, join: Any = add) -> None:
-        nn.Module.__init__(self)
-        rows, columns = len(across), len(down) + len(up)
-        faults = grid_faults(across, down, up)
-        if faults:
-            raise WiringError("Grid", faults)
-        entries: list[Any] = [save("node_0_0")]
-        for column in range(columns):
-            downward = column < len(down)
-            order = range(rows) if downward else range(rows - 1, -1, -1)
-            vertical = down[column] if downward else up[column - len(down)]
-            for row in order:
-                entries += self._node(row, column, downward, across, vertical, rows, of(join, "Grid"))
-        self._put(entries, ())
+        joined = of(join, "Grid")
+        faults: list[str] = []
+        across, down, up = (
+            [listed(each, f"{what}[{i}]", faults) for i, each in enumerate(listed(lists, what, faults))]
+            for lists, what in ((across, "across"), (down, "down"), (up, "up"))
+        )
+        checked = [
+            place
+            for lists, what in ((across, "across"), (down, "down"), (up, "up"))
+            for i, each in enumerate(lists)
+            for place in places(f"{what}[{i}]", each, names=False)
+        ]
+        verify("Grid", checked, faults or grid_faults(across, down, up))
+        rows = range(len(across))
+        entries: list[Any] = []
+        at = "node_0_0"
+        for column in range(len(down) + len(up)):
+            leads_down = column < len(down)
+            for row in rows if leads_down else reversed(rows):
+                entries += node(row, column, leads_down, at, (across, down, up), joined)
+                at = f"node_{row}_{column}"
+        arguments = [
+            ("across", [[(f"across_{i}_{k + 1}",) for k in range(len(row))] for i, row in enumerate(across)]),
+            ("down", [[(f"down_{k + 1}_{i}",) for k in range(len(column))] for i, column in enumerate(down)]),
+            ("up", [[(f"up_{k}_{i}",) for k in range(len(column))] for i, column in enumerate(up, len(down))]),
+        ]
+        self._put(entries, [*arguments, *join_argument(join, add)])
 
-    @staticmethod
-    def _node(
-        row: int, column: int, downward: bool, across: Any, vertical: Any, rows: int, join: Callable[..., Any]
-    ) -> list[Any]:
-        """The words of one node: along the row, joined with what comes from above or below."""
-        here_ = f"node_{row}_{column}"
-        along = (f"across_{row}_{column}", across[row][column - 1]) if column else None
-        first = row == (0 if downward else rows - 1)
-        name = f"{'down' if downward else 'up'}_{row}_{column}"
-        layer = None if first else vertical[row - 1 if downward else row]
-        came_from = f"node_{row - 1 if downward else row + 1}_{column}"
-        if along is None:
-            return [] if first else [take(came_from), (name, layer), save(here_)]
-        entries: list[Any] = [take(f"node_{row}_{column - 1}"), along]
-        if not first:
-            entries.append((name, join(here, via(came_from, layer))))
-        return [*entries, save(here_)]
+
+def node(row: int, column: int, leads_down: bool, at: str, lists: Any, joined: Callable[..., JoinWord]) -> list[Any]:
+    """The words of one node of a grid, where the running value is that of the node ``at``.
+
+    The nodes of a column run in the direction in which it leads, so that ``at`` is the node above, or below.
+    """
+    across, down, up = lists
+    first = row == (0 if leads_down else len(across) - 1)
+    entries: list[Any] = []
+    if not first:
+        key = f"{'down' if leads_down else 'up'}_{row}_{column}"
+        entries.append((key, down[column][row - 1] if leads_down else up[column - len(down)][row]))
+    if column:
+        left = f"node_{row}_{column - 1}"
+        entries += [] if first and at == left else [take(left)]
+        entries.append((f"across_{row}_{column}", across[row][column - 1]))
+        entries += [] if first else [joined(key)]
+    return [*entries, save(f"node_{row}_{column}")]
 
 
 def grid_faults(across: Any, down: Any, up: Any) -> list[str]:
     """What does not fit among the lists of a grid."""
     rows, columns = len(across), len(down) + len(up)
     faults = []
-    if rows < 1 or not down:
-        faults.append("it needs at least one row and one downward column.")
+    if rows < 1 or not down or columns < 2:
+        faults.append("it needs at least one row and two columns, the first of which leads down.")
+        return faults
     for i, row in enumerate(across):
         if len(row) != columns - 1:
             faults.append(f"across[{i}] has {len(row)} layers; with {columns} columns it needs {columns - 1}.")
@@ -282,10 +319,12 @@ def grid_faults(across: Any, down: Any, up: Any) -> list[str]:
 
 def of(join: Any, what: str) -> Callable[..., JoinWord]:
     """The join of a block over its operands: a join without operands, or its bare word."""
-    word = join() if callable(join) and not isinstance(join, nn.Module | type) else join
+    word = join() if any(join is each for each in JOINS) else join
     if not isinstance(word, JoinWord) or word.joined.operands:
-        text = describe(join) if not isinstance(join, JoinWord) else repr(join)
-        raise WiringError(what, [f"join={text} is no join without operands. Write join=cat, join=cat(dim=-1), join=add."])
+        text = repr(join) if isinstance(join, Word) else written(join) if is_function(join) else describe(join)
+        raise WiringError(
+            what, [f"join={text} is no join without operands. Write join=cat, join=cat(dim=-1), join=add."]
+        )
     return word.of
 
 
@@ -296,38 +335,77 @@ def join_argument(join: Any, default: Any) -> list[tuple[str, Any]]:
     return [("join", repr(join) if isinstance(join, JoinWord) else join.__name__)]
 
 
-def one_for_each(layers: Any, depth: int, what: str) -> list[Any]:
+def one_for_each(layers: Any, depth: int, what: str, faults: list[str]) -> list[Any]:
     """A layer for each level: those of a list, or the same one everywhere if it has no parameters to share."""
     if layers is None:
         return []
-    if isinstance(layers, list | tuple) or is_chain(layers):
+    if is_list(layers):
         if len(layers) != depth:
-            raise WiringError("UNet", [f"{what} has {len(layers)} layers for {depth} levels. Write one for each."])
+            faults.append(f"{what} is a list of {len(layers)} for {depth} levels. Write a layer for each of them.")
         return list(layers)
-    if fault := entry_fault(layers):
-        raise WiringError("UNet", [f"{what} is {fault}"])
     if isinstance(layers, nn.Module) and depth > 1 and any(True for _ in layers.parameters()):
-        raise WiringError(
-            "UNet",
-            [
-                f"{what} is one layer with parameters, which all {depth} levels would share.\n"
-                f"  Write a list with a layer for each level: {what}=[layer, ...]."
-            ],
+        faults.append(
+            f"{what} is one layer with parameters, which all {depth} levels would share.\n"
+            f"  Write a list with a layer for each level: {what}=[layer, ...]."
         )
     return [layers] * depth
 
 
-def is_chain(layers: Any) -> bool:
-    """Whether a module is a plain chain of layers, which can stand one by one."""
-    return type(layers) is nn.Sequential
+def from_dict(layers: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Layers as entries, also where they were given as one dict of layers by name."""
+    return tuple(layers[0].items()) if len(layers) == 1 and isinstance(layers[0], Mapping) else layers
 
 
-def entry_paths(block: nn.Module) -> list[tuple[str, ...]]:
-    """The keys of the children of a block, as paths."""
-    return [(key,) for key in block._modules]
+def listed(layers: Any, what: str, faults: list[str]) -> list[Any]:
+    """The layers of a list or of a sequence."""
+    if is_list(layers) or isinstance(layers, nn.Sequential):
+        return list(layers)
+    text = describe(layers) if not isinstance(layers, nn.Module) else type(layers).__name__
+    faults.append(f"{what} is {text}, where a list belongs. Write {what}=[layer, ...].")
+    return []
 
 
-def written(block: Sequential, arguments: list[tuple[str, Any]]) -> Written | None:
-    """How a block was written; nothing if an argument is a word, which prints only as a word."""
-    return Written(type(block).__name__, tuple(arguments), tuple(block._modules))
+def is_list(layers: Any) -> bool:
+    """Whether something holds layers that are meant one by one: a list, or a plain chain of layers."""
+    return isinstance(layers, list | tuple | nn.ModuleList) or type(layers) is nn.Sequential
 
+
+def places(what: str, layers: Iterable[Any], names: bool = True, words: bool = False) -> list[tuple[str, Any]]:
+    """Layers with the places at which they were given, to be verified; what needs no check is left out.
+
+    Args:
+        what: the argument.
+        layers: the layers.
+        names: whether pairs ``("name", layer)`` may stand there.
+        words: whether words may stand there.
+    """
+    found = []
+    for i, layer in enumerate(layers):
+        thing = layer[1] if names and is_pair(layer) else layer
+        if not (words and isinstance(thing, Word)):
+            found.append((f"{what}[{i}]", thing))
+    return found
+
+
+def verify(what: str, given: Iterable[tuple[str, Any]], faults: Sequence[str] = ()) -> None:
+    """Raises with all faults of the arguments of a block; ``given`` are layers with their places."""
+    found = list(faults)
+    for place, thing in given:
+        if isinstance(thing, Word) and not isinstance(thing, CallWord | PickWord):
+            found.append(f"{place} is the word {thing}, and no layer. Write Sequential(layer, {thing}).")
+        elif fault := entry_fault(thing):
+            found.append(f"{place} is {fault}")
+    if found:
+        raise WiringError(what, found)
+
+
+def keys_of(entries: Iterable[Any]) -> list[str]:
+    """The key that each of these entries will have in a sequence."""
+    lengths = []
+    children = []
+    for entry in entries:
+        read = read_entries((entry,), [])
+        children += read
+        lengths.append(len(read))
+    keys = list(number(children))
+    return [keys[min(sum(lengths[: i + 1]), len(keys)) - 1] for i in range(len(lengths))]

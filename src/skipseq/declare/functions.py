@@ -89,8 +89,15 @@ def held_by(function: Any) -> Iterator[Any]:
             # Only modules and containers: following every global function would walk whole packages.
             if isinstance(value, nn.Module | list | tuple | dict):
                 yield value
-    if not hasattr(function, "__code__") and hasattr(function, "__dict__") and not hasattr(function, "__self__"):
-        yield dict(vars(function))
+    if not hasattr(function, "__code__") and not hasattr(function, "__self__"):
+        yield dict(getattr(function, "__dict__", {}))
+        yield from (getattr(function, name, None) for cls in type(function).__mro__ for name in slots_of(cls))
+
+
+def slots_of(cls: type) -> tuple[str, ...]:
+    """The names in ``__slots__`` of a class, which may be one text."""
+    slots = vars(cls).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 def global_names(code: CodeType) -> Iterator[str]:

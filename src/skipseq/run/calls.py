@@ -14,7 +14,7 @@ from skipseq.wiring import Value, Wiring, reachable
 
 from .plan import MODULE_CALL
 
-__all__ = ["bind", "check_names", "traced"]
+__all__ = ["bind", "check_names", "placeholders", "traced"]
 
 
 def traced() -> bool:
@@ -48,6 +48,20 @@ def bind(
         raise fault
     places = dict(zip(wiring.inputs, range(len(wiring.inputs)), strict=True)) | dict(wiring.needs)
     return {places[name]: value for name, value in given.items()}
+
+
+def placeholders(wiring: Wiring, input: Any, others: Any, values: Any) -> dict[str, Any]:
+    """The other inputs and the needs where torch.fx traces the root.
+
+    It passes one stand-in for all of ``*others`` and one for ``**values``; the graph gets an input for each name instead.
+    """
+    tracer = others.tracer
+    for unknown in (others, values):
+        tracer.graph.erase_node(unknown.node)
+    first, *rest = [*wiring.inputs, *wiring.needs]
+    input.node.target, input.node.args = first, ()
+    names = {name: name if name.isidentifier() else f"value_{name.replace('.', '_')}" for name in rest}
+    return {name: tracer.create_proxy("placeholder", target, (), {}) for name, target in names.items()}
 
 
 def check_names(wiring: Wiring, names: Iterable[str]) -> None:

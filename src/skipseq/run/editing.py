@@ -6,7 +6,7 @@ by number in the words of the same sequence change with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,10 +122,17 @@ class Run:
     renames: dict[str, str] = field(default_factory=dict)
 
 
-def renumbered(*runs: Run) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """The children of all runs under new keys, references rewritten, and the keys of the first run that changed."""
+def renumbered(what: str, *runs: Run) -> tuple[dict[str, nn.Module], list[dict[str, str]]]:
+    """The children of all runs under new keys, references rewritten, and for each run the names that changed.
+
+    Raises:
+        WiringError: if two entries have one name.
+    """
     line = [(item, run) for run in runs for entry in run.items for item in entry]
-    keys = list(number([(item.name, item.child) for item, _ in line]))
+    faults: list[str] = []
+    keys = list(numbered([(item.name, item.child) for item, _ in line], faults))
+    if faults:
+        raise WiringError(what, faults)
     changes = [dict(run.renames) for run in runs]
     for (item, run), key in zip(line, keys, strict=True):
         if item.before is not None and item.before != key:
@@ -134,7 +141,7 @@ def renumbered(*runs: Run) -> tuple[dict[str, nn.Module], dict[str, str]]:
         key: follow(item.child, changes[index_of(runs, run)]) if item.before is not None else item.child
         for (item, run), key in zip(line, keys, strict=True)
     }
-    return keyed, changes[0]
+    return keyed, changes
 
 
 def index_of(runs: tuple[Run, ...], run: Run) -> int:
@@ -167,27 +174,82 @@ def checked(
     Raises:
         WiringError: if they do not fit together, or if a value would be cut from its reader.
     """
-    keyed, renames = renumbered(Run(items))
-    wiring = compose(keyed, inputs, outputs, what)
+    keyed, (renames,) = renumbered(what, Run(items))
     if before is None:
-        return keyed, wiring
+        return keyed, compose(keyed, inputs, outputs, what)
+    kept = {item.before for entry in items for item in entry if item.before is not None}
+    if faults := [
+        taken_away(f"net[{index}]", name)
+        for index, entry in enumerate(items)
+        for word in words_in([entry])
+        for name in word.references()
+        if number_gone(before, name, kept)
+    ]:
+        raise WiringError(what, faults)
+    wiring = compose(keyed, inputs, outputs, what)
     faults = [
-        f"net{wiring.readers[name]} reads {name!r}, which the edit would take away.\n"
-        "  Remove its readers first, or take a slice: what a slice loses becomes a need of it."
+        taken_away(f"net{wiring.readers[name]}", name)
         for name in wiring.needs
         if name not in before.needs and (name in before.labels or reachable(before, name))
     ]
     faults += [
-        f"the part at net{place_of(step)} reads {name!r} by its number, which the edit would change.\n"
-        f"  Give the layer a name, or save its output, and read it by that name."
-        for step in before.steps
-        if isinstance(step, Part)
-        for name, _ in step.needs
-        if name in renames
+        fault
+        for place, name, followed in readings(items, keyed, wiring, renames)
+        if (fault := changed(place, name, meaning(before, name), meaning(wiring, followed), renames))
+        or (number_gone(before, name, kept) and (fault := taken_away(place, name)))
     ]
     if faults:
-        raise WiringError(what, faults)
+        raise WiringError(what, list(dict.fromkeys(faults)))
     return keyed, wiring
+
+
+def taken_away(place: str, name: str) -> str:
+    """The fault of an edit that takes a value from its reader."""
+    advice = "Remove its readers first, or take a slice: what a slice loses becomes a need of it."
+    return f"{place} reads {name!r}, which the edit would take away.\n  {advice}"
+
+
+def number_gone(before: Wiring, name: str, kept: set[str]) -> bool:
+    """Whether a name leads to a layer by its number, and the layer is not kept: its number may be another's now."""
+    head = name.partition(".")[0]
+    return head.isdigit() and head in before.names and head not in kept
+
+
+def readings(
+    items: Items, keyed: Mapping[str, nn.Module], wiring: Wiring, renames: Mapping[str, str]
+) -> Iterator[tuple[str, str, str]]:
+    """What the entries that stay read: their place, the name before the edit, and the name behind it.
+
+    Words are told the new numbers; what a part reads from around it keeps its name.
+    """
+    line = [(index, item) for index, entry in enumerate(items) for item in entry]
+    stays = set()
+    for key, (index, item) in zip(keyed, line, strict=True):
+        if item.before is None:
+            continue
+        stays.add(key)
+        if isinstance(item.child, Word):
+            yield from ((f"net[{index}]", name, renamed(name, renames)) for name in item.child.references())
+    for step in wiring.steps:
+        if isinstance(step, Part) and step.key in stays:
+            yield from ((f"net{place_of(step)}", name, name) for name, _ in step.needs)
+
+
+def meaning(wiring: Wiring, name: str) -> str | None:
+    """The path that a name leads to in a sequence, or nothing if the sequence needs it."""
+    if name in wiring.names or ("." in name and reachable(wiring, name)):
+        return name
+    return next(iter(wiring.labels.get(name, ())), None)
+
+
+def changed(place: str, name: str, old: str | None, new: str | None, renames: Mapping[str, str]) -> str | None:
+    """The fault of an edit behind which a name would mean another value, or nothing."""
+    # A need may be met by a label or a name, but not by a number that the edit made.
+    lost = new is not None and (new.isdigit() if old is None else new != renamed(old, renames))
+    if not lost:
+        return None
+    advice = "Give the layer a name, or save its output, and read it by that name."
+    return f"{place} reads {name!r}, which would mean another value behind the edit.\n  {advice}"
 
 
 def chained(first: nn.Module, second: nn.Module, what: str) -> tuple[dict[str, nn.Module], Any]:
@@ -207,19 +269,23 @@ def chained(first: nn.Module, second: nn.Module, what: str) -> tuple[dict[str, n
     if isinstance(outputs, str):
         line.items.append([Item(TakeWord(outputs), before="")])
     items = items_of(children_of(second))
-    taken = set(one.names) | set(one.labels) | set(two.names) | {name for name in two.needs}
+    taken = set(one.names) | set(one.labels) | set(two.names) | set(two.needs)
     renames = {label: fresh(label, taken) for label in own_labels(items) if label in one.names or label in one.labels}
     entrance = two.inputs[0]
     if items and line.items and any(entrance in word.references() for word in words_in(items)):
         renames[entrance] = fresh("input", taken)
         line.items.append([Item(SaveWord((renames[entrance],)))])
     unique(items, one.names)
-    keyed, _ = renumbered(line, Run(items, renames))
-    whole = compose(keyed, getattr(first, "_inputs", None), None, what)
+    keyed, (_, renames) = renumbered(what, line, Run(items, renames))
+    given = rename_outputs(getattr(second, "_outputs", None), renames)
+    try:
+        whole = compose(keyed, getattr(first, "_inputs", None), given, what)
+    except WiringError as error:
+        raise clash(what, "\n".join(["as one line it has other values.", *error.faults])) from None
     start = one.result if isinstance(one.result, int) else 0
     if not means_the_same(two, whole, start):
         raise clash(what, "a name of the second means another value behind the first.")
-    return keyed, rename_outputs(getattr(second, "_outputs", None), renames)
+    return keyed, given
 
 
 def means_the_same(part: Wiring, whole: Wiring, start: int) -> bool:
@@ -235,7 +301,11 @@ def means_the_same(part: Wiring, whole: Wiring, start: int) -> bool:
             if meant.setdefault(value, other) != other:
                 return False
         meant.update(zip(here.gives, there.gives, strict=True))
-    return True
+    own = {value for step in steps for value in step.gives}
+    if any(meant.get(value) in own for value in part.needs.values()):
+        return False  # a number that the first does not have, and that is now one of the second's own
+    results = zip(part.results(), whole.results(), strict=True)
+    return all(meant.setdefault(value, other) == other for value, other in results)
 
 
 def clash(what: str, why: str) -> WiringError:

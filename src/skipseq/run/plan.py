@@ -7,11 +7,15 @@ the modules they are, because somebody could tell: hooks, a forward of its own, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch.nn.modules.module as torch_module
 from torch import nn
+from torch.nn.modules.module import (
+    _global_backward_hooks,
+    _global_backward_pre_hooks,
+    _global_forward_hooks,
+    _global_forward_pre_hooks,
+)
 
 from skipseq.declare.containers import inside, is_plain, is_wired
 from skipseq.declare.functions import Function
@@ -20,7 +24,7 @@ from skipseq.wiring import Wiring, reaching
 
 from .program import Program, make_program
 
-__all__ = ["Plan", "seen"]
+__all__ = ["MODULE_CALL", "Plan"]
 
 class Plan:
     """The wiring of one container, the tree that it belongs to, and the programs made from it so far."""
@@ -29,72 +33,86 @@ class Plan:
 
     def __init__(self, root: nn.Module, wiring: Wiring) -> None:
         self.wiring = wiring
+        self.children = dict(root._modules)
         self.keys = list(root._modules)
-        self.children = list(root._modules.values())
-        self.seen = [seen(module) for module in containers(root) if module is not root]
-        candidates = list(below(root))
-        self.flat = [(module, type(module)) for module in candidates if can_be_flat(module)]
-        self.always = frozenset(id(module) for module in candidates if not can_be_flat(module))
+        self.watched = [Watched.of(module) for module in below(root)]
+        self.always = frozenset(id(each.module) for each in self.watched if each.called)
         self.programs: dict[tuple[tuple[str, ...], frozenset[int]], Program] = {}
+        #: Whether a call brings one input and nothing else, and the program of such a call when nobody watches.
         self.simple = len(wiring.inputs) == 1 and not wiring.needs
+        self.usual: Program | None = None
 
     def holds(self, root: nn.Module) -> bool:
-        """Whether the tree below the root is still the one that this plan was made for."""
+        """Whether the tree below the root is still the one that this plan was made for: same keys, order and children."""
         modules = root._modules
-        if [*modules.values()] != self.children or [*modules] != self.keys:
+        if modules != self.children or [*modules] != self.keys:
             return False
-        for module, keys, children in self.seen:
+        for module, _, children, keys, _ in self.watched:
             modules = module._modules
-            if [*modules.values()] != children or [*modules] != keys:
+            if modules != children or [*modules] != keys:
                 return False
         return True
 
-    def called(self) -> frozenset[int]:
-        """The identities of the modules that must be called now."""
-        for module, cls in self.flat:
+    def look(self, root: nn.Module) -> frozenset[int] | None:
+        """The identities of the modules that must be called now; nothing if the plan no longer holds."""
+        modules = root._modules
+        if modules != self.children or [*modules] != self.keys:
+            return None
+        everywhere = (
+            _global_forward_hooks or _global_forward_pre_hooks or _global_backward_hooks or _global_backward_pre_hooks
+        )
+        told = bool(everywhere)
+        for module, cls, children, keys, _ in self.watched:
+            own = module.__dict__
+            modules = own["_modules"]
+            if modules != children or [*modules] != keys:
+                return None
             if (
-                module._forward_hooks
-                or module._forward_pre_hooks
-                or module._backward_hooks
-                or module._backward_pre_hooks
+                own["_forward_hooks"]
+                or own["_forward_pre_hooks"]
+                or own["_backward_hooks"]
+                or own["_backward_pre_hooks"]
+                or "forward" in own
+                or "_compiled_call_impl" in own
                 or module.__class__ is not cls
-                or "forward" in module.__dict__
-                or module._compiled_call_impl is not None
             ):
-                break
-        else:
-            if not global_hooks():
-                return self.always
-        return self.always | {id(module) for module, cls in self.flat if global_hooks() or must_be_called(module, cls)}
+                told = True
+        if not told:
+            return self.always
+        return self.always | {id(each.module) for each in self.watched if everywhere or each.must_be_called()}
 
-    def program(self, root: nn.Module, wants: tuple[str, ...] = ()) -> Program:
-        """The program that returns these inner values besides the result, for the hooks as they are now."""
-        called = self.called()
+    def program(self, root: nn.Module, wants: tuple[str, ...], called: frozenset[int]) -> Program:
+        """The program that returns these inner values besides the result, and calls these modules."""
         program = self.programs.get((wants, called))
         if program is None:
             program = make_program(root, reaching(self.wiring, wants), called)
             self.programs[wants, called] = program
+            if not wants and called is self.always:
+                self.usual = program
         return program
 
 
-def seen(module: nn.Module) -> tuple[nn.Module, list[str], list[Any]]:
-    """A container with its keys and children as they are now."""
-    return module, list(module._modules), list(module._modules.values())
+class Watched(NamedTuple):
+    """A part, function or word below the root, as it was: its class, children and keys. Some are ``called`` in any case."""
 
+    module: nn.Module
+    cls: type
+    children: dict[str, Any]
+    keys: list[str]
+    called: bool
 
-def containers(root: nn.Module) -> Iterator[nn.Module]:
-    """The root, and every container and word with layers below it, each once."""
-    found: dict[int, nn.Module] = {}
-    waiting = [root]
-    while waiting:
-        module = waiting.pop()
-        if id(module) in found:
-            continue
-        found[id(module)] = module
-        for child in module._modules.values():
-            if child is not None and opens(child):
-                waiting.append(child)
-    return iter(found.values())
+    @classmethod
+    def of(cls, module: nn.Module) -> Watched:
+        """A module as it is now."""
+        called = not isinstance(module, Word) and not can_be_flat(module)
+        return cls(module, type(module), dict(module._modules), list(module._modules), called)
+
+    def must_be_called(self) -> bool:
+        """Whether somebody could tell if this module was run in place."""
+        own = vars(self.module)
+        hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+        changed = "forward" in own or "_compiled_call_impl" in own or type(self.module) is not self.cls
+        return changed or any(own[name] for name in hooks)
 
 
 def opens(module: nn.Module) -> bool:
@@ -103,16 +121,16 @@ def opens(module: nn.Module) -> bool:
     return is_wired(container) or is_plain(container) or (isinstance(module, Word) and bool(module._modules))
 
 
-def below(root: nn.Module) -> Iterator[nn.Module]:
-    """The parts and functions of a tree, each once: what a program may run in place."""
-    known: set[int] = {id(root)}
-    for container in containers(root):
-        for child in (container, *container._modules.values()):
-            if child is None or id(child) in known or isinstance(child, Word):
-                continue
-            known.add(id(child))
-            if isinstance(child, Function) or opens(child):
-                yield child
+def below(root: nn.Module) -> list[nn.Module]:
+    """The parts and functions of a tree, and the words that own layers, each once."""
+    found: dict[int, nn.Module] = {}
+    waiting = [root]
+    while waiting:
+        for child in waiting.pop()._modules.values():
+            if child is not None and id(child) not in found and (isinstance(child, Function) or opens(child)):
+                found[id(child)] = child
+                waiting.append(child)
+    return list(found.values())
 
 
 def can_be_flat(module: nn.Module) -> bool:
@@ -120,28 +138,6 @@ def can_be_flat(module: nn.Module) -> bool:
     cls = type(module)
     calls_plainly = cls.__call__ is MODULE_CALL and cls._call_impl is MODULE_CALL_IMPL
     return calls_plainly and (cls is Function or is_wired(module) or is_plain(module))
-
-
-def must_be_called(module: nn.Module, cls: type) -> bool:
-    """Whether somebody could tell if this module was run in place."""
-    hooks = (
-        module._forward_hooks,
-        module._forward_pre_hooks,
-        module._backward_hooks,
-        module._backward_pre_hooks,
-    )
-    own = "forward" in vars(module) or module._compiled_call_impl is not None
-    return any(hooks) or own or type(module) is not cls
-
-
-def global_hooks() -> bool:
-    """Whether hooks are registered for all modules."""
-    return bool(
-        torch_module._global_forward_hooks
-        or torch_module._global_forward_pre_hooks
-        or torch_module._global_backward_hooks
-        or torch_module._global_backward_pre_hooks
-    )
 
 
 #: What calling a module is, when nobody has changed it.

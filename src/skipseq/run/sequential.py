@@ -18,7 +18,7 @@ from skipseq.views.text import Written, format_sequence
 from skipseq.wiring import Wiring, reaching
 
 from . import editing
-from .calls import bind, check_names, traced
+from .calls import bind, check_names, placeholders, traced
 from .derive import needed_children
 from .plan import Plan
 from .program import execute
@@ -96,17 +96,22 @@ class Sequential(Container):
         if traced():
             return self._walk(input, others, values)
         plan: Plan | None = self.__dict__.get("_plan")
-        if plan is None or not plan.holds(self):
+        called = None if plan is None else plan.look(self)
+        if plan is None or called is None:
             plan = self._put_together()
+            called = plan.look(self) or frozenset()
         if plan.simple and not values and not others and input is not ...:
-            return execute(self, plan.program(self), input, None)
+            usual = plan.usual if called is plan.always else None
+            return execute(self, usual or plan.program(self, (), called), input, None)
         wants = values.pop(RETURN, ())
         given = bind(plan.wiring, input, others, values, type(self).__name__)
-        return execute(self, plan.program(self, wants), given[0], given)
+        return execute(self, plan.program(self, wants, called), given[0], given)
 
     def _walk(self, input: Any, others: Any, values: Any) -> Any:
         """Runs the wiring step by step, every part as the module it is: what tracers see."""
         wiring = self.wiring
+        if type(others) is not tuple:
+            others, values = (), placeholders(wiring, input, others, values)
         if not others and not values and len(wiring.inputs) == 1 and not wiring.needs and input is not ...:
             return walk(self, wiring, {0: input})
         wants = values.pop(RETURN, ())

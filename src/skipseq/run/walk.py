@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from skipseq.wiring import Join, Layer, Number, Operand, Part, Pick, Split, Value, Wiring, reaching
+from skipseq.errors import CallError
+from skipseq.wiring import Join, Layer, Number, Operand, Part, Pick, Split, Value, Wiring, place_of, reaching
 
-__all__ = ["RETURN", "child_at", "join", "walk"]
+__all__ = ["RETURN", "child_at", "join", "refuse_closed", "walk"]
 
 #: The keyword that asks a part for inner values besides its result. No label can be a keyword of Python.
 RETURN = "return"
@@ -49,10 +50,31 @@ def walk_part(module: nn.Module, step: Part, takes: list[Any], named: dict[str, 
         if not step.wants:
             return (module(*takes, **named),)
         return module(*takes, **named, **{RETURN: step.wants})  # type: ignore[no-any-return]
+    refuse_closed(module, step, hooks=True)
     inner = reaching(step.wiring, step.wants)
     values = dict(enumerate(takes)) | {inner.needs[name]: value for name, value in named.items()}
     given = walk(module, inner, values)
     return given if step.wants else (given,)
+
+
+def refuse_closed(module: nn.Module, step: Part, hooks: bool = False) -> None:
+    """Refuses a plain sequence that a skip crosses, if it has to be called as the module it is.
+
+    Raises:
+        CallError: if it is in a wrapper, compiled, has a forward of its own or, where they count, hooks.
+    """
+    hooked = hooks and (
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+    own = type(module).forward is not nn.Sequential.forward or "forward" in module.__dict__
+    if own or hooked or module._compiled_call_impl is not None:
+        names = ", ".join(repr(name) for name in (*step.wants, *(name for name, _ in step.needs)))
+        raise CallError(
+            f"net{place_of(step)} is a plain nn.Sequential that a skip crosses ({names}), and cannot be called.\n"
+            f"  It takes and gives one value only, and {type(module).__name__} has to be called as a whole: it is wrapped,\n"
+            "  compiled, or has a forward or hooks of its own.\n"
+            "  Write skipseq.Sequential(...) instead of it, which passes skips on."
+        )
 
 
 def results(wiring: Wiring, values: dict[Value, Any]) -> Any:

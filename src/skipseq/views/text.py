@@ -1,17 +1,19 @@
 """A sequence as text: as it was written, valid to paste back, with the two ends of each skip as comments.
 
-    Sequential(
-        nn.Conv2d(3, 16, kernel_size=(3, 3), stride=(1, 1)),
-        save('x1'),                                           # -> net[3]
-        nn.ReLU(),
-        cat('x1'),                                            # <- net[1]
-    )
+Sequential(
+    nn.Conv2d(3, 16, kernel_size=(3, 3), stride=(1, 1)),
+    save('x1'),                                           # -> net[3]
+    nn.ReLU(),
+    cat('x1'),                                            # <- net[1]
+)
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -27,12 +29,16 @@ __all__ = ["Written", "find_skips", "format_sequence"]
 
 INDENT = "    "
 
+#: A text among the arguments of a layer that torch prints without its quotes: ``padding=same``.
+UNQUOTED = re.compile(r"=(?!True|False|None|inf|nan)([A-Za-z_]+)(?=[,)])")
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """How a block was written: its name, its arguments, and the keys that its children had then.
 
-    An argument is a name, empty where it goes by position, and a text, or the path of a module, or a list of paths.
+    An argument is a name, empty where it goes by position, and a value: a text; the number of an entry, which is a pair
+    if it has a name; the path of a module, whose name the block gives; or a list of values.
     """
 
     name: str
@@ -42,10 +48,26 @@ class Written:
 
 @dataclass(slots=True)
 class Line:
-    """One line of the text, and the place of the entry that ends on it."""
+    """One line of the text, and the place of the entry whose last line it is."""
 
     text: str
     place: str | None = None
+
+
+@dataclass(slots=True)
+class EntryLines:
+    """An entry: its key, whether the numbering gives that key, and its lines."""
+
+    key: str
+    numbered: bool
+    lines: list[Line]
+
+    def pair(self, always: bool = False) -> list[Line]:
+        """The lines, as a pair with the name where there is one."""
+        if always or not self.numbered:
+            self.lines[0].text = f"({self.key!r}, {self.lines[0].text}"
+            self.lines[-1].text += ")"
+        return self.lines
 
 
 def format_sequence(sequence: nn.Module, expand: bool = False) -> str:
@@ -70,69 +92,84 @@ def wiring_of(module: nn.Module) -> Wiring | None:
 
 def sequence_lines(module: nn.Module, place: str, expand: bool) -> list[Line]:
     """A container over several lines."""
-    written = getattr(module, "_written", None)
-    if written is not None and not expand and written.keys == tuple(module._modules):
-        return block_lines(module, written)
-    children = children_of(module)
-    entries = grouped(children)
-    keys = number([(None if is_automatic(key, child) else key, child) for key, child in children.items()])
-    renamed = dict(zip(children, keys, strict=True))
-    body: list[Line] = []
-    for index, entry in enumerate(entries):
-        key, child = entry[-1]
-        name = None if is_automatic(key, child) and renamed[key] == key else key
-        lines = entry_lines(entry, f"{place}.{key}" if is_part(child) and key.isidentifier() else f"{place}[{index}]", expand)
-        if name is not None:
-            lines[0].text = f"({name!r}, {lines[0].text}"
-            lines[-1].text += ")"
-        lines[-1].text += ","
-        body += [Line(INDENT + line.text, line.place) for line in lines]
+    if is_as_written(module) and not expand:
+        return block_lines(module, place)
+    keys = list(children_of(module))
+    # nn.Sequential takes names in an OrderedDict only, and then one for each layer.
+    ordered = is_plain(module) and keys != [str(i) for i in range(len(keys))]
+    body = [line for entry in entries_lines(module, place, expand) for line in ended(entry.pair(always=ordered))]
     for option in ("inputs", "outputs"):
         if (value := getattr(module, f"_{option}", None)) is not None:
-            body.append(Line(f"{INDENT}{option}={value!r},"))
-    title = class_name(module, expand)
-    return [Line(f"{title}("), *body, Line(")")] if body else [Line(f"{title}()")]
+            body.append(Line(f"{option}={value!r},"))
+    opening, closing = ("(OrderedDict([", "]))") if ordered else ("(", ")")
+    return bracketed(class_name(module) + opening, body, closing)
 
 
-def block_lines(module: nn.Module, written: Written) -> list[Line]:
+def block_lines(block: nn.Module, place: str) -> list[Line]:
     """A block as it was written."""
+    written = block._written
+    assert isinstance(written, Written)
+    entries = entries_lines(block, place, False)
     body: list[Line] = []
     for name, value in written.arguments:
-        lines = argument_lines(module, value)
+        lines = argument_lines(block, entries, value, place)
         lines[0].text = (f"{name}=" if name else "") + lines[0].text
-        lines[-1].text += ","
-        body += [Line(INDENT + line.text) for line in lines]
-    return [Line(f"{written.name}("), *body, Line(")")]
+        body += ended(lines)
+    return bracketed(f"{written.name}(", body, ")")
 
 
-def argument_lines(module: nn.Module, value: Any) -> list[Line]:
-    """An argument of a block: a text, a module, or a list of modules."""
+def argument_lines(block: nn.Module, entries: list[EntryLines], value: Any, place: str) -> list[Line]:
+    """An argument of a block, see :class:`Written`."""
     if isinstance(value, str):
         return [Line(value)]
-    if isinstance(value, tuple):
-        for key in value:
-            module = module._modules[key]  # type: ignore[assignment]
-        return module_lines(module, "", False)
-    body = [line for each in value for line in ended(argument_lines(module, each))]
-    return [Line("["), *(Line(INDENT + line.text) for line in body), Line("]")]
+    if isinstance(value, int):
+        return entries[value].pair()
+    if isinstance(value, list):
+        items = [ended(argument_lines(block, entries, each, place)) for each in value]
+        return bracketed("[", [line for lines in items for line in lines], "]")
+    if len(value) == 1:
+        return next(entry.lines for entry in entries if entry.key == value[0])
+    path = ".".join(value)
+    return module_lines(block.get_submodule(path), f"{place}.{path}", False)
+
+
+def bracketed(opening: str, body: list[Line], closing: str) -> list[Line]:
+    """Lines between brackets, indented if there are any."""
+    if not body:
+        return [Line(opening + closing)]
+    return [Line(opening), *(Line(INDENT + line.text, line.place) for line in body), Line(closing)]
 
 
 def ended(lines: list[Line]) -> list[Line]:
-    """The lines of an item of a list, with the comma behind it."""
+    """The lines of an item, with the comma behind it."""
     lines[-1].text += ","
     return lines
+
+
+def entries_lines(module: nn.Module, place: str, expand: bool) -> list[EntryLines]:
+    """The entries of a container."""
+    children = children_of(module)
+    keys = number([(None if is_automatic(key, child) else key, child) for key, child in children.items()])
+    renamed = dict(zip(children, keys, strict=True))
+    found = []
+    for index, entry in enumerate(grouped(children)):
+        key, child = entry[-1]
+        lines = entry_lines(entry, place + part_place(key, index), expand)
+        # The output of an entry is born on its last line, and a word reads on its only one.
+        lines[-1].place = f"{place}[{index}]"
+        found.append(EntryLines(key, is_automatic(key, child) and renamed[key] == key, lines))
+    return found
 
 
 def entry_lines(entry: list[tuple[str, nn.Module]], place: str, expand: bool) -> list[Line]:
     """An entry: a word on one line, or a layer."""
     word = entry[0][1]
+    show = partial(one_line, expand=expand)
     if isinstance(word, CallWord) and len(entry) == 2:
-        return [Line(write_call(one_line(entry[1][1]), word.called, word, one_line), place)]
+        return [Line(write_call(show(entry[1][1]), word.called, word, show))]
     if isinstance(word, Word):
-        return [Line(word.written(one_line), place)]
-    lines = module_lines(word, place, expand)
-    lines[-1].place = lines[-1].place or (place if len(lines) == 1 else None)
-    return lines
+        return [Line(word.written(show))]
+    return module_lines(word, place, expand)
 
 
 def module_lines(module: nn.Module, place: str, expand: bool) -> list[Line]:
@@ -142,16 +179,25 @@ def module_lines(module: nn.Module, place: str, expand: bool) -> list[Line]:
     return [Line(one_line(module))]
 
 
-def one_line(module: nn.Module) -> str:
+def one_line(module: nn.Module, expand: bool = False) -> str:
     """A layer in one line, as its constructor where it prints itself so."""
     if is_plain(module) or is_wired(module):
-        return " ".join(line.text.strip() for line in sequence_lines(module, "", False)).replace("( ", "(").replace(", )", ")")
+        return on_one_line(sequence_lines(module, "", expand))
     if isinstance(module, nn.MultiheadAttention):
         return f"nn.MultiheadAttention({attention_arguments(module)})"
     name = type(module).__name__
     home = "nn." if type(module).__module__.startswith("torch.nn.") and getattr(nn, name, None) is type(module) else ""
     text = repr(module)
-    return home + (text if "\n" not in text else f"{name}(...)")
+    return home + (UNQUOTED.sub(r"='\1'", text) if "\n" not in text else f"{name}(...)")
+
+
+def on_one_line(lines: list[Line]) -> str:
+    """Several lines as one, without the comma before a closing bracket."""
+    text = ""
+    for line in (line.text.strip() for line in lines):
+        closes = line[0] in ")]"
+        text = (text.removesuffix(",") if closes else text + " " * text.endswith(",")) + line
+    return text
 
 
 def attention_arguments(module: nn.MultiheadAttention) -> str:
@@ -164,11 +210,19 @@ def attention_arguments(module: nn.MultiheadAttention) -> str:
     return ", ".join(parts + (["batch_first=True"] if module.batch_first else []))
 
 
-def class_name(module: nn.Module, expand: bool) -> str:
-    """The name of the class of a container."""
-    if is_plain(module) and type(module) is nn.Sequential:
+def class_name(module: nn.Module) -> str:
+    """The name of the class of a container that is written as its entries; a block in words is a plain sequence."""
+    if type(module) is nn.Sequential:
         return "nn.Sequential"
-    return "Sequential" if expand and getattr(module, "_derived_class", None) else type(module).__name__
+    return "Sequential" if getattr(module, "_derived_class", None) else type(module).__name__
+
+
+def is_as_written(module: nn.Module) -> bool:
+    """Whether a container is a block that is still what was written: not edited, cut, or given other outputs."""
+    written = getattr(module, "_written", None)
+    if written is None or type(module).__name__ != written.name or written.keys != tuple(module._modules):
+        return False
+    return getattr(module, "_inputs", None) is None and getattr(module, "_outputs", None) is None
 
 
 def is_part(module: nn.Module) -> bool:
@@ -180,13 +234,13 @@ def is_part(module: nn.Module) -> bool:
 
 
 def find_skips(container: nn.Module, place: str = "") -> list[tuple[str, str]]:
-    """The skips of a tree, each as the places of its birth and of its reader; the input is an empty place."""
+    """The skips of a tree, each as the places of its birth and of its reader; an input is told as a text."""
     found = []
     children = children_of(container)
     needs = needs_of(container)
     for name, reader in readers(container):
         if name not in needs and (origin := place_of_name(container, name)) is not None:
-            found.append((place + origin, place + reader) if origin else ("", place + reader))
+            found.append((place + origin if is_place(origin) else origin, place + reader))
     for index, entry in enumerate(grouped(children)):
         for key, child in entry:
             part = inside(child)
@@ -207,22 +261,30 @@ def part_place(key: str, index: int) -> str:
 def readers(container: nn.Module) -> Iterator[tuple[str, str]]:
     """The names read in a container, by its words and by the needs of its parts, with the place of each reader."""
     for index, entry in enumerate(grouped(children_of(container))):
-        for key, child in entry:
-            if isinstance(child, Word):
-                yield from ((name, f"[{index}]") for name in child.references())
-            elif is_part(child):
-                part = inside(child)
-                needs = needs_of(part)
-                for name, reader in readers(part):
-                    if name in needs and name != "input":
-                        yield name, part_place(key, index) + reader
+        first = entry[0][1]
+        if not isinstance(first, Word):
+            yield from needed_by(first, part_place(entry[0][0], index))
+            continue
+        # A word and its layers stand on one line, parts among them too.
+        yield from ((name, f"[{index}]") for name in first.references())
+        for layer in (*children_of(first).values(), *(layer for _, layer in entry[1:])):
+            yield from ((name, f"[{index}]") for name, _ in needed_by(layer, ""))
+
+
+def needed_by(module: nn.Module, place: str) -> Iterator[tuple[str, str]]:
+    """The needs of a part, with the places of their readers; other layers have none."""
+    if is_part(module):
+        part = inside(module)
+        needs = needs_of(part)
+        yield from ((name, place + reader) for name, reader in readers(part) if name in needs and name != "input")
 
 
 def place_of_name(container: nn.Module, name: str) -> str | None:
-    """The place where a name of a container is born; empty for an input."""
+    """The place where a name of a container is born, or a text for an input: ``input``, ``input 't'``."""
     wiring = wiring_of(container)
-    if name == "input" or (wiring is not None and name in wiring.inputs):
-        return ""
+    inputs = wiring.inputs if wiring is not None else ("input",)
+    if name == "input" or name in inputs:
+        return "input" if inputs == ("input",) else f"input {name if name in inputs else inputs[0]!r}"
     head, _, rest = name.partition(".")
     for index, entry in enumerate(grouped(children_of(container))):
         for key, child in entry:
@@ -232,21 +294,27 @@ def place_of_name(container: nn.Module, name: str) -> str | None:
                 return f"[{index}]"
             if key == head and is_part(child):
                 inner = place_of_name(inside(child), rest)
-                return None if inner is None else part_place(key, index) + inner
+                return None if inner is None or not is_place(inner) else part_place(key, index) + inner
     if wiring is not None and not rest:
         own = [path for path in wiring.labels.get(name, ()) if path != name]
         return place_of_name(container, own[0]) if own else None
     return None
 
 
+def is_place(origin: str) -> bool:
+    """Whether the origin of a skip is a place, ``[1]`` or ``.encoder[1]``, and no input."""
+    return origin[:1] in ("[", ".")
+
+
 def with_arrows(lines: list[Line], skips: list[tuple[str, str]]) -> list[str]:
     """The lines, with the other ends of the skips that are born or read on them."""
-    notes: dict[str, list[str]] = {}
+    shown = {line.place for line in lines}
+    notes: dict[str | None, list[str]] = {}
     for origin, reader in skips:
-        notes.setdefault(reader, []).append(f"<- net{origin}" if origin else "<- input")
-        if origin:
+        if reader in shown:  # the words of a block that is written in short are not shown
+            notes.setdefault(reader, []).append(f"<- net{origin}" if is_place(origin) else f"<- {origin}")
             notes.setdefault(origin, []).append(f"-> net{reader}")
-    marked = [(line.text, notes.get(line.place or "", [])) for line in lines]
+    marked = [(line.text, list(dict.fromkeys(notes.get(line.place, [])))) for line in lines]
     width = max((len(text) for text, note in marked if note and len(text) <= 90), default=0)
     return [f"{text:<{width}}  # {joined(note)}" if note else text for text, note in marked]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
@@ -9,10 +10,13 @@ from torch import nn
 
 from common import Network
 from networks import BATCH, FEATURES, SIZE, DenseParts, ResidualParts, UNetParts
-
-from .registry import peer
+from peers_registry import peer
 
 __all__: list[str] = []
+
+# By default that library replaces the call of every module in the process when it is imported, and whatever is measured
+# beside it would pay for that. Read when it is imported.
+os.environ.setdefault("PYTORCH_SYMBOLIC_API_2_ENABLED_BY_DEFAULT", "False")
 
 # --- pytorch-symbolic: traced on example values, then generated ------------------------------------------------------
 

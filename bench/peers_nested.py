@@ -9,9 +9,8 @@ from torch import nn
 
 from common import Network
 from networks import DenseParts, ResidualParts, UNetParts
-
-from .labelled import newest_first
-from .registry import peer
+from peers_labelled import newest_first
+from peers_registry import peer
 
 __all__: list[str] = []
 

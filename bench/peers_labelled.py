@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from common import Network
 from networks import DenseParts, ResidualParts, UNetParts
-
-from .registry import cat_after, peer
+from peers_registry import cat_after, peer
 
 __all__: list[str] = []
 

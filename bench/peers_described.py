@@ -10,8 +10,7 @@ from torch import nn
 
 from common import Network
 from networks import DenseParts, ResidualParts, UNetParts
-
-from .registry import cat_after, cat_all, peer
+from peers_registry import cat_after, cat_all, peer
 
 __all__: list[str] = []
 
@@ -20,42 +19,43 @@ __all__: list[str] = []
 pyg = partial(peer, "PyG", module="torch_geometric")
 
 
+def pyg_sequence(inputs: str, entries: list[Any]) -> nn.Module:
+    """Return PyG's Sequential with the `forward` that it generates, or raise where it could not and kept a slow one."""
+    from torch_geometric.nn import Sequential
+
+    sequence = Sequential(inputs, entries)
+    sequence._set_jittable_template(raise_on_error=True)
+    return sequence
+
+
 @pyg("residual")
 def pyg_residual(parts: ResidualParts) -> Network:
     """Name the branch, then add it."""
-    from torch_geometric.nn import Sequential
-
-    return Sequential("x", described_residual(parts))
+    return pyg_sequence("x", described_residual(parts))
 
 
 @pyg("unet")
 def pyg_unet(parts: UNetParts) -> Network:
     """Name the value of each level."""
-    from torch_geometric.nn import Sequential
-
-    return Sequential("x", [*described_way_down(parts), *described_bridge(parts), *described_way_up(parts)])
+    return pyg_sequence("x", [*described_way_down(parts), *described_bridge(parts), *described_way_up(parts)])
 
 
 @pyg("dense")
 def pyg_dense(parts: DenseParts) -> Network:
     """Name every value, list them all before each layer."""
-    from torch_geometric.nn import Sequential
-
-    return Sequential("x", described_dense(parts))
+    return pyg_sequence("x", described_dense(parts))
 
 
 @pyg("three parts")
 def pyg_three_parts(parts: UNetParts) -> Network:
     """The encoder returns its skips, the decoder takes them, and the outer sequence passes them on."""
-    from torch_geometric.nn import Sequential
-
     names = "x1, x2, x3"
     pack = (lambda *values: values, f"x, {names} -> x, {names}")
-    encoder = Sequential("x", [*described_way_down(parts), pack])
-    decoder = Sequential(f"x, {names}", described_way_up(parts))
+    encoder = pyg_sequence("x", [*described_way_down(parts), pack])
+    decoder = pyg_sequence(f"x, {names}", described_way_up(parts))
     bridge = nn.Sequential(parts.bridge, parts.relu)
     entries = [(encoder, f"x -> x, {names}"), (bridge, "x -> x"), (decoder, f"x, {names} -> x")]
-    return Sequential("x", entries)
+    return pyg_sequence("x", entries)
 
 
 def described_residual(parts: ResidualParts) -> list[Any]:

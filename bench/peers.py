@@ -3,9 +3,9 @@
 A peer that is not installed, or that cannot say a network, has no version of it. `build_peers` gives what there is.
 """
 
-from . import labelled, described, nested, traced  # isort: skip  # each registers its peers, in the order of the table
-from .registry import build_peers, peer_names
+import peers_labelled, peers_described, peers_nested, peers_traced  # noqa: E401, F401, I001  # in the table's order
+from peers_registry import build_peers, peer_names
 
-__all__ = ["PEER_NAMES", "build_peers", "described", "labelled", "nested", "traced"]
+__all__ = ["PEER_NAMES", "build_peers"]
 
 PEER_NAMES = peer_names()
