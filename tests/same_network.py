@@ -1,4 +1,4 @@
-"""Whether two modules are the same network, in keys, outputs and gradients; and whether a printed one can be pasted back."""
+"""Whether two modules are the same network, in keys, outputs and gradients, and whether a printed one pastes back."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import copy
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -301,7 +302,7 @@ class UNetByHand(nn.Module):
 def unet_parts(depth: int, joined: int = 2) -> tuple[list[nn.Module], nn.Module, list[nn.Module]]:
     """Encoders, bridge and decoders of widths 2, 4, 6, ..."""
     widths = [3, *(2 * i for i in range(1, depth + 1))]
-    encoders = [stack(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+    encoders = [stack(a, b) for a, b in pairwise(widths)]
     decoders = [stack(joined * widths[i], widths[i - 1] if i > 1 else 2) for i in range(depth, 0, -1)]
     return list(encoders), stack(widths[-1], widths[-1]), list(decoders)
 
@@ -408,6 +409,31 @@ def test_unet_shares_no_parameters_by_accident() -> None:
     assert_pastes(one, torch.randn(1, 3, 4, 4))
 
 
+def test_a_layer_in_two_places_is_refused_where_each_place_has_its_own() -> None:
+    layer = linear()
+    sentence = r"encoders\[1\] is the same layer as encoders\[0\], whose weights it would share"
+    with pytest.raises(WiringError, match=sentence):
+        UNet([layer] * 2, nn.Tanh(), [linear(8), linear(8)])
+    with pytest.raises(WiringError, match=r"across\[0\]\[1\] is the same layer as across\[0\]\[0\]"):
+        Grid([[layer] * 2, [linear(), linear()]], [[linear()]], [[linear()], [linear()]])
+    net = UNet([linear()], layer, [linear(8)])
+    with pytest.raises(WiringError, match=r"bridge is the same layer as decoders\[0\]"):
+        UNet([linear()], layer, [layer])
+    # Without parameters there is nothing to share, and in words sharing is as in nn.Sequential.
+    assert UNet([nn.Tanh()] * 2, nn.Tanh(), [nn.Identity()] * 2, down=[nn.Tanh()] * 2)(torch.zeros(1, 4)).shape == (
+        1,
+        12,
+    )
+    assert len(list(Residual(layer, nn.Tanh(), layer).parameters())) == 2
+    assert len(list((net * 2).parameters())) == 6
+
+
+def test_unet_from_a_generator() -> None:
+    block = UNet((linear() for _ in range(2)), linear(), (linear(8) for _ in range(2)))
+    assert block(torch.zeros(1, 4)).shape == (1, 4)
+    assert_pastes(block, torch.zeros(1, 4))
+
+
 def test_unet_with_functions_between_the_levels() -> None:
     block = UNet(*unet_parts(2), down=nn.functional.relu, up=torch.tanh)
     by_hand = UNetByHand(*unet_parts(2), downs=[nn.ReLU()] * 2, ups=[nn.Tanh()] * 2)
@@ -502,7 +528,7 @@ def test_grid(rows: int, downs: int, ups: int) -> None:
 
 
 def test_grid_written_out() -> None:
-    """Two rows and two columns, in the formulas of the paper: along the row, the value and what the layer adds to it."""
+    """Two rows, two columns, in the formulas of the paper: along a row goes the value and what a layer adds to it."""
     block = grid(2, 1, 1, our_grid_layer)
     x = torch.randn(1, 2, 4, 4)
     x00 = x
@@ -766,7 +792,7 @@ def test_what_is_made_from_a_block_is_a_plain_sequence(name: str) -> None:
     part = block[:1]
     assert type(part) is Sequential
     assert_pastes(part, x)
-    last = block.with_outputs(list(block._modules)[0])
+    last = block.with_outputs(next(iter(block._modules)))
     assert type(last) is Sequential
     assert_pastes(last, x)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from skipseq.declare.entries import entry_fault, is_pair, number, read_entries
 from skipseq.declare.functions import is_function, written
@@ -192,7 +192,8 @@ class UNet(Block):
         for layers, what in ((down, "down"), (up, "up")):
             if layers is not None:
                 checked += places(what, layers, names=False) if is_list(layers) else [(what, layers)]
-        verify("UNet", [*checked, ("bridge", bridge)], faults)
+        checked.append(("bridge", bridge))
+        verify("UNet", checked, [*faults, *shared_faults(checked)])
         entries: list[Any] = []
         for i in range(depth):
             entries += [(f"encoder_{i + 1}", encoders[i]), save(f"skip_{i + 1}")]
@@ -264,7 +265,7 @@ class Grid(Block):
             for i, each in enumerate(lists)
             for place in places(f"{what}[{i}]", each, names=False)
         ]
-        verify("Grid", checked, faults or grid_faults(across, down, up))
+        verify("Grid", checked, [*(faults or grid_faults(across, down, up)), *shared_faults(checked)])
         rows = range(len(across))
         entries: list[Any] = []
         at = "node_0_0"
@@ -357,8 +358,9 @@ def from_dict(layers: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def listed(layers: Any, what: str, faults: list[str]) -> list[Any]:
-    """The layers of a list or of a sequence."""
-    if is_list(layers) or isinstance(layers, nn.Sequential):
+    """The layers of a list, of a sequence, or of anything else that gives them one by one."""
+    loose = isinstance(layers, Iterable) and not isinstance(layers, str | Mapping | Tensor | nn.Module)
+    if loose or isinstance(layers, nn.Sequential | nn.ModuleList):
         return list(layers)
     text = describe(layers) if not isinstance(layers, nn.Module) else type(layers).__name__
     faults.append(f"{what} is {text}, where a list belongs. Write {what}=[layer, ...].")
@@ -387,7 +389,7 @@ def places(what: str, layers: Iterable[Any], names: bool = True, words: bool = F
     return found
 
 
-def verify(what: str, given: Iterable[tuple[str, Any]], faults: Sequence[str] = ()) -> None:
+def verify(what: str, given: Sequence[tuple[str, Any]], faults: Iterable[str] = ()) -> None:
     """Raises with all faults of the arguments of a block; ``given`` are layers with their places."""
     found = list(faults)
     for place, thing in given:
@@ -397,6 +399,18 @@ def verify(what: str, given: Iterable[tuple[str, Any]], faults: Sequence[str] = 
             found.append(f"{place} is {fault}")
     if found:
         raise WiringError(what, found)
+
+
+def shared_faults(given: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """The layers that stand at two places of a regular block: ``[layer] * 3`` is one layer, not three."""
+    first: dict[int, str] = {}
+    for place, thing in given:
+        if isinstance(thing, nn.Module) and id(thing) in first and any(True for _ in thing.parameters()):
+            yield (
+                f"{place} is the same layer as {first[id(thing)]}, whose weights it would share.\n"
+                "  Write a layer for each place; to share weights, write the network in words, see as_words()."
+            )
+        first.setdefault(id(thing), place)
 
 
 def keys_of(entries: Iterable[Any]) -> list[str]:

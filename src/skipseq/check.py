@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from skipseq.declare.compose import short
 from skipseq.errors import CallError, DeviceError, Met, OverwriteError, ShapeError, ValueFault, did_you_mean
-from skipseq.wiring import Join, Number, Part, Step, Value, Wiring, place_of, reads
+from skipseq.wiring import Join, Number, Part, Step, Value, Wiring, named_by_user, place_of, reads
 
 __all__ = ["arguments_fault", "join_fault", "note_place", "origin_of", "overwrite_fault", "pass_through", "returned_fault"]
 
@@ -71,11 +71,6 @@ def meeting(wiring: Wiring, step: Step, value: Value, tensor: Any) -> Met:
     names = [name for name, each in wiring.names.items() if each == value and named_by_user(name)]
     name = next((name for name in names if name in wiring.labels), names[0] if names else None)
     return Met(repr(need or name) if need or name else "the running value", what, origin, need)
-
-
-def named_by_user(name: str) -> bool:
-    """Whether a name is one that the user wrote, not the number of a layer or word."""
-    return name.isidentifier() and not name.rpartition("_")[2].isdigit()
 
 
 def origin_of(wiring: Wiring, value: Value) -> tuple[str | None, str | None]:

@@ -15,6 +15,7 @@ Nothing here knows torch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -94,7 +95,7 @@ class Wiring:
     ``names`` leads from each key, label and input of this container to its value; ``labels`` from each label saved
     inside, at any depth, to the paths of its saves; ``parts`` from the path of each part to its step. ``result`` is one
     value, or a tuple for several outputs, and ``wanted`` are the inner values that are returned behind it. ``readers``
-    tells the place of the first reader of each need.
+    tells the place of the first reader of each need, and ``paths`` are the dotted names that are read here.
     """
 
     inputs: tuple[str, ...]
@@ -108,11 +109,21 @@ class Wiring:
     parts: Mapping[str, int]
     wanted: tuple[Value, ...] = ()
     readers: Mapping[str, str] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
 
     def results(self) -> tuple[Value, ...]:
         """All values that outlive the steps."""
         own = self.result if isinstance(self.result, tuple) else (self.result,)
         return own + self.wanted
+
+
+def named_by_user(name: str) -> bool:
+    """Whether a name is one that a user wrote, not the number of a layer or word."""
+    return AUTOMATIC.fullmatch(name) is None and "." not in name
+
+
+#: The keys of layers and words without a name.
+AUTOMATIC = re.compile(r"((save|cat|add|sub|mul|call|take|pick)_)?\d+")
 
 
 def reads(step: Step) -> Iterator[Value]:

@@ -27,6 +27,7 @@ from skipseq.wiring import (
     Value,
     Wiring,
     find_overwrites,
+    named_by_user,
     reachable,
     value_at,
 )
@@ -97,6 +98,7 @@ class Composer:
         self.drafts: dict[str, Draft] = {}
         self.inner: dict[str, list[str]] = {}
         self.labels: dict[str, tuple[str, ...]] = {}
+        self.paths: dict[str, None] = {}
         self.faults: list[str] = []
         self.running: Value = 0
         self.index = 0
@@ -140,7 +142,7 @@ class Composer:
         for index, entry in enumerate(self.entries):
             for _, child in entry:
                 if isinstance(child, SaveWord):
-                    for label in child.labels:
+                    for label in filter(lambda each: isinstance(each, str), child.labels):
                         saves.setdefault(label, f"net[{index}]")
                 owned = children_of(child).values() if isinstance(child, Word) else (child,)
                 for module in owned:
@@ -170,6 +172,7 @@ class Composer:
             count=self.count,
             parts={path: i for i, step in enumerate(self.steps) if isinstance(step, Draft) for path in [step.path()]},
             readers=self.readers,
+            paths=tuple(self.paths),
         )
         if not self.faults:
             self.check_overwrites(wiring)
@@ -206,7 +209,9 @@ class Composer:
 
     def save(self, word: SaveWord) -> None:
         """Labels are names for the running value, or for the parts of a tuple."""
-        labels = [label for label in word.labels if self.check_label(label)]
+        labels = [label for i, label in enumerate(word.labels) if self.check_label(label, word.labels[:i])]
+        if not word.labels:
+            self.fault("names nothing.", "Write save('x1').")
         if len(word.labels) == 1:
             values: tuple[Value, ...] = (self.running,)
         else:
@@ -228,7 +233,9 @@ class Composer:
         if len(takes) <= 1 and here not in placed:
             takes = [self.running, *takes]
         elif here not in flat(placed):
-            self.no_place_for_running(written_entry(entry))
+            text = words.write_call(short(layer), word.called, word, short)
+            placed_first = replace(word.called, operands=(here, *word.called.operands))
+            self.no_place_for_running(text, words.write_call(short(layer), placed_first, word, short))
         named = tuple((name, self.operand(word, operand)) for name, operand in word.called.named)
         self.running = self.apply(layer, (key,), tuple(takes), named)
 
@@ -256,6 +263,8 @@ class Composer:
         if isinstance(operand, str):
             return self.resolve(operand)
         if isinstance(operand, Via):
+            if not operand.layers:
+                self.fault("has a via(...) without layers.", "Write the name alone, or via('name', layer).")
             value = self.value(word, operand.base)
             for key in operand.layers:
                 value = self.apply(words.layer_of(word, key), (self.key, key), (value,))
@@ -266,6 +275,8 @@ class Composer:
             return self.join(word, operand)
         if isinstance(operand, Called):
             assert operand.layer is not None
+            if not operand.operands and not operand.named:
+                self.fault("has a call(...) without values.", "As an operand, a call means what it lists: call(layer, here).")
             takes = tuple(self.operand(word, each) for each in operand.operands)
             named = tuple((name, self.operand(word, each)) for name, each in operand.named)
             value = self.apply(words.layer_of(word, operand.layer), (self.key, operand.layer), takes, named)
@@ -350,6 +361,7 @@ class Composer:
         if (found := self.draft_at(name)) is not None:
             draft, rest = found
             if reachable(draft.step.wiring, rest):
+                self.paths[name] = None
                 return self.wanted(name)
             known = [name.removesuffix(rest) + each for each in draft.step.wiring.names]
             self.fault(f"{reads_as(wiring, name)} {name!r}, which does not exist.{did_you_mean(name, known)}")
@@ -400,8 +412,7 @@ class Composer:
 
     def nearest(self, name: str) -> str:
         """The name that may have been meant, among those that a user gave."""
-        known = [each for each in self.names if not each.rpartition("_")[2].isdigit()]
-        return did_you_mean(name, [*known, *self.inner])
+        return did_you_mean(name, [*filter(named_by_user, self.names), *self.inner])
 
     def results(self, outputs: str | tuple[str, ...] | None) -> Value | tuple[Value, ...]:
         """The value, or the values, that the container returns."""
@@ -421,8 +432,8 @@ class Composer:
 
     # Faults that need no name to be resolved
 
-    def check_label(self, label: object) -> bool:
-        """Whether a label may be saved here."""
+    def check_label(self, label: object, same_word: tuple[object, ...]) -> bool:
+        """Whether a label may be saved here; ``same_word`` are the labels before it in its word."""
         first = self.names.get(label) if isinstance(label, str) else None
         if not isinstance(label, str) or not label.isidentifier() or iskeyword(label) or label == "input":
             # A keyword of Python could not be passed by keyword, and one of them asks a part for inner values.
@@ -430,7 +441,7 @@ class Composer:
                 f"saves {label!r}: a label is an identifier other than 'input', and no keyword of Python.",
                 "Write save('x1').",
             )
-        elif label in self.labels and self.labels[label][0] == label:
+        elif label in same_word or (label in self.labels and self.labels[label][0] == label):
             self.fault(f"saves {label!r} again; it is already saved at {self.saves[label]}.", "Rename one of them.")
         elif first is not None or label in self.keys:
             kind = "an input" if label in self.inputs else "a layer or word"
@@ -455,22 +466,24 @@ class Composer:
             )
             return False
         if len(joined.operands) > 1 and here not in flat(joined.operands):
-            self.no_place_for_running(word.written(short))
+            placed_first = replace(joined, operands=(here, *joined.operands))
+            self.no_place_for_running(word.written(short), words.write(placed_first, word, short))
         self.check_operands(joined)
         return True
 
     def check_operands(self, joined: Joined) -> None:
-        """Numbers have no place in a concatenation."""
+        """What a join lists must be something that it can join."""
+        if not joined.operands:
+            self.fault(f"has an inner {joined.operator}() that joins nothing.", f"Write {joined.operator}('x1', here).")
+        if joined.operator == "cat" and (not isinstance(joined.dim, int) or isinstance(joined.dim, bool)):
+            self.fault(f"has dim={joined.dim!r}; a dimension is an integer.", "Write dim=1, or dim=-1 for the last one.")
         for operand in joined.operands:
             if joined.operator == "cat" and words.is_number(operand):
                 self.fault(f"concatenates the number {operand!r}.", "Write add or mul for numbers.")
 
-    def no_place_for_running(self, text: str) -> None:
-        first, _, rest = text.partition("(")
-        at = f"{rest.partition(', ')[0]}, here, {rest.partition(', ')[2]}" if first == "call" else f"here, {rest}"
-        self.fault(
-            "does not say where the running value goes.", f"Write {first}({at}, or take({text}) to leave it out."
-        )
+    def no_place_for_running(self, text: str, with_here: str) -> None:
+        advice = f"Write {with_here}, or take({text}) to leave it out."
+        self.fault("does not say where the running value goes.", advice)
 
     def check_arguments(self, wiring: Wiring, path: tuple[str, ...], takes: tuple[Operand, ...], named: Named) -> None:
         """A part gets each of its inputs once, and by name only what it knows."""

@@ -11,7 +11,7 @@ from skipseq.errors import did_you_mean
 
 from .compose import grouped, short
 from .functions import Function, hidden_module, is_function, written
-from .words import BARE_WORDS, CallWord, Here, Picker, Via, Word, describe
+from .words import BARE_WORDS, CallWord, Here, Picker, PickWord, Via, Word, describe
 
 __all__ = ["Children", "entries_of", "number", "read_entries", "with_skips"]
 
@@ -19,20 +19,21 @@ __all__ = ["Children", "entries_of", "number", "read_entries", "with_skips"]
 Children = list[tuple[str | None, nn.Module]]
 
 
-def read_entries(entries: tuple[Any, ...], faults: list[str]) -> Children:
-    """The entries of a constructor as children; what is no entry is noted among the faults."""
-    if len(entries) == 1 and isinstance(entries[0], Mapping):
-        entries = tuple(entries[0].items())
+def read_entries(entries: tuple[Any, ...], faults: list[str], owner: type = nn.Sequential) -> Children:
+    """Entries as children of a container of the class ``owner``; what is no entry is noted among the faults."""
     children: Children = []
     for index, entry in enumerate(entries):
         name, thing = entry if is_pair(entry) else (None, entry)
         place = f"net[{index}]" if name is None else f"net[{index}] {name!r}"
-        if name is not None and (fault := name_fault(name)):
+        if name is not None and (fault := name_fault(name, owner)):
             faults.append(f"{place} {fault}")
             name = None
         if fault := entry_fault(thing):
             # Something stands in its place, so that the faults of the other entries are found where they are.
             faults.append(f"{place} is {fault}")
+            children.append((name, nn.Identity()))
+        elif isinstance(thing, Word) and (found := layer_faults(thing)):
+            faults += [f"{place} {type_of(thing)} {fault}" for fault in found]
             children.append((name, nn.Identity()))
         elif isinstance(thing, CallWord) and (layer := thing._modules.get("layer")) is not None:
             # The word stands right before its layer; the name is the layer's.
@@ -105,11 +106,27 @@ def is_pair(entry: Any) -> bool:
     return isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
 
 
-def name_fault(name: Any) -> str:
+def layer_faults(word: Word) -> list[str]:
+    """What is wrong with the layers that a word owns."""
+    faults = []
+    for layer in word.children():
+        if isinstance(layer, Function) and (fault := entry_fault(layer.function)):
+            faults.append(f"has as a layer {fault}")
+        elif isinstance(layer, Word) and not isinstance(layer, PickWord):
+            faults.append(f"has as a layer the word {layer}. Write it as an entry or an operand of its own.")
+    return faults
+
+
+def type_of(word: Word) -> str:
+    """A word by its kind alone, where its layers cannot be printed."""
+    return f"{word.kind}(...)"
+
+
+def name_fault(name: Any, owner: type) -> str:
     """What is wrong with the name of an entry, if anything."""
     if not isinstance(name, str) or not name or "." in name:
         return "cannot be a name: a name is a text without dots."
-    if hasattr(nn.Sequential, name) or name in ("wiring", "training", "inputs", "outputs"):
+    if hasattr(owner, name) or name in vars(nn.Module()):
         return "cannot be a name: a sequence has an attribute of this name. Rename it."
     return ""
 

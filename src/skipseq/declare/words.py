@@ -16,9 +16,32 @@ from torch import Tensor, nn
 
 from skipseq.errors import WordError
 
-from .functions import Function, hidden_module, is_function
+from .functions import Function
 
-__all__ = ["Here", "Via", "Word", "add", "call", "cat", "here", "mul", "pick", "save", "sub", "take", "via"]
+__all__ = [
+    "BARE_WORDS",
+    "CallWord",
+    "Called",
+    "Here",
+    "JoinWord",
+    "Joined",
+    "PickWord",
+    "SaveWord",
+    "TakeWord",
+    "Unfit",
+    "Via",
+    "Word",
+    "add",
+    "call",
+    "cat",
+    "here",
+    "mul",
+    "pick",
+    "save",
+    "sub",
+    "take",
+    "via",
+]
 
 
 class Here:
@@ -217,8 +240,7 @@ class CallWord(Word):
         super().__init__()
         kept = tuple(self.keep_layers(operand) for operand in operands)
         self.called = Called(None, kept, tuple((name, self.keep_layers(each)) for name, each in named.items()))
-        if layer is not None:
-            self.layer = layer if isinstance(layer, nn.Module) else Function(layer)
+        self.layer = layer if isinstance(layer, nn.Module) else Function(layer)
 
     def operands(self) -> tuple[Operand, ...]:
         return (*self.called.operands, *(operand for _, operand in self.called.named))
@@ -439,6 +461,8 @@ def unfit_operand(operand: Any) -> str:
     """What to say about something that cannot be an operand."""
     if any(operand is word for word in BARE_WORDS):
         return f"the bare word {operand.__name__}; call it: {operand.__name__}(...)"
+    if isinstance(operand, Word):
+        return "a word that is no value; name the value that it saves or gives"
     if isinstance(operand, nn.Module):
         return "a layer; put a value through it with via('name', layer)"
     if isinstance(operand, Tensor):
@@ -532,5 +556,3 @@ def write_index(choice: Any) -> str:
         return ":".join(ends) + (f":{choice.step!r}" if choice.step is not None else "")
     return "..." if isinstance(choice, EllipsisType) else repr(choice)
 
-
-__all__ += ["CallWord", "Function", "JoinWord", "PickWord", "SaveWord", "TakeWord", "hidden_module", "is_function"]

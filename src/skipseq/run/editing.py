@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from typing import Any
 
 from torch import nn
@@ -57,16 +58,16 @@ def items_of(children: Mapping[str, nn.Module]) -> Items:
     ]
 
 
-def read_items(entries: tuple[Any, ...]) -> Items:
-    """New entries as a list to edit.
+def read_items(entries: tuple[Any, ...], owner: type) -> Items:
+    """New entries for a container of the class ``owner``, as a list to edit.
 
     Raises:
         WiringError: for what is no entry.
     """
     faults: list[str] = []
-    children = read_entries(entries, faults)
+    children = read_entries(entries, faults, owner)
     if faults:
-        raise WiringError("Sequential", faults)
+        raise WiringError(owner.__name__, faults)
     items: Items = []
     for group in grouped({str(i): child for i, (_, child) in enumerate(children)}):
         items.append([Item(child, children[int(i)][0]) for i, child in group])
@@ -103,15 +104,15 @@ def read_names(names: Iterable[str] | None, what: str, faults: list[str]) -> tup
     if names is None:
         return None
     given = (names,) if isinstance(names, str) else tuple(names)
+    before = len(faults)
     for name in given:
-        if not isinstance(name, str) or (what == "inputs" and not name.isidentifier()):
+        if not isinstance(name, str) or (what == "inputs" and (not name.isidentifier() or iskeyword(name))):
             faults.append(f"{what}={names!r} names {describe(name)}; write names: {what}=('x', 't').")
-    if len(set(given)) < len(given) and what == "inputs":
+    if len(faults) == before and len(set(given)) < len(given) and what == "inputs":
         faults.append(f"{what}={names!r} names one input twice. Rename one of them.")
     if not given:
         faults.append(f"{what}=() names nothing. Leave it out, or name {what}.")
-        return None
-    return given
+    return given if len(faults) == before else None
 
 
 @dataclass(slots=True)
@@ -168,15 +169,16 @@ def renamed(name: str, renames: Mapping[str, str]) -> str:
 
 def checked(
     before: Wiring | None, items: Items, inputs: tuple[str, ...] | None, outputs: Any, what: str
-) -> tuple[dict[str, nn.Module], Wiring]:
-    """The children and the wiring after an edit.
+) -> tuple[dict[str, nn.Module], Wiring, Any]:
+    """The children, the wiring and the outputs after an edit.
 
     Raises:
         WiringError: if they do not fit together, or if a value would be cut from its reader.
     """
     keyed, (renames,) = renumbered(what, Run(items))
+    returned = rename_outputs(outputs, renames)
     if before is None:
-        return keyed, compose(keyed, inputs, outputs, what)
+        return keyed, compose(keyed, inputs, returned, what), returned
     kept = {item.before for entry in items for item in entry if item.before is not None}
     if faults := [
         taken_away(f"net[{index}]", name)
@@ -184,9 +186,13 @@ def checked(
         for word in words_in([entry])
         for name in word.references()
         if number_gone(before, name, kept)
+    ] + [
+        taken_away(f" (outputs={outputs!r})", name)
+        for name in ((outputs,) if isinstance(outputs, str) else outputs or ())
+        if number_gone(before, name, kept)
     ]:
         raise WiringError(what, faults)
-    wiring = compose(keyed, inputs, outputs, what)
+    wiring = compose(keyed, inputs, returned, what)
     faults = [
         taken_away(f"net{wiring.readers[name]}", name)
         for name in wiring.needs
@@ -200,7 +206,7 @@ def checked(
     ]
     if faults:
         raise WiringError(what, list(dict.fromkeys(faults)))
-    return keyed, wiring
+    return keyed, wiring, returned
 
 
 def taken_away(place: str, name: str) -> str:
@@ -357,7 +363,10 @@ def place_skips(children: Children, skips: Mapping[str, Any], faults: list[str],
     keyed = number(children)
     inner: dict[str, dict[str, Any]] = {}
     for target, word in skips.items():
-        head, _, rest = target.partition(".") if isinstance(target, str) else ("", "", "")
+        if not isinstance(target, str):
+            faults.append(f"skips has the key {target!r}; write the name of an entry, or 'output'.")
+            continue
+        head, _, rest = target.partition(".")
         if rest and head in keyed:
             inner.setdefault(head, {})[rest] = word
     for head, words in inner.items():
@@ -365,18 +374,14 @@ def place_skips(children: Children, skips: Mapping[str, Any], faults: list[str],
             keyed[head] = of(keyed[head], skips=words)
         else:
             faults.append(f"skips lead into {head!r}, which is no sequence but {short(keyed[head])}.")
-    outer = {target: word for target, word in skips.items() if str(target).partition(".")[0] not in inner}
+    outer = {t: word for t, word in skips.items() if isinstance(t, str) and t.partition(".")[0] not in inner}
     return with_skips([(None if is_automatic(key, c) else key, c) for key, c in keyed.items()], outer, faults)
 
 
 def replaced(old: list[Item], new: Items) -> list[Item]:
     """What stands in the place of an entry: it keeps the name and is followed by the references to it."""
-    if not new:
-        return old
     entry = new[0]
     last = entry[-1]
-    if len(old) == 2 and len(entry) == 1 and not isinstance(last.child, Word):
-        entry = [old[0], last]  # a layer for a layer: it is called as the one before it
     last.name = last.name if last.name is not None else old[-1].name
     last.before = old[-1].before
     return entry

@@ -155,10 +155,13 @@ class Emitter:
         first = next((value for value in values if value in self.shapes), values[0])
         shape = self.shapes.setdefault(first, f"s{i}")
         self.shapes[operation.gives[0]] = shape
+        others = [self.shapes.get(value, f"{self.name(value)}.shape") for value in values if value != first]
+        others = [other for other in others if other != shape]
+        if not others and shape != f"s{i}":
+            return
         self.write("    try:")
         if shape == f"s{i}":
             self.write(f"        {shape} = {self.name(first)}.shape")
-        others = [self.shapes.get(value, f"{self.name(value)}.shape") for value in values if value != first]
         if others:
             self.write(f"        if {' or '.join(f'{other} != {shape}' for other in others)}:")
             self.write(f"            refuse_misfit({', '.join(map(self.name, values))})", place)

@@ -20,8 +20,8 @@ __all__ = ["Line", "Operation", "Place", "named_operands"]
 class Place(NamedTuple):
     """Where an operation stands: the containers around it, each with its wiring and the step taken.
 
-    The first is the root, which is left out: a program must not keep alive the network that keeps it. ``operands`` are
-    those of the operation, in the order of the operands of its step.
+    The first is the root, which is left out: a program must not keep alive the network that keeps it. At the end of a
+    container there is no step. ``operands`` are those of the operation, in the order of the operands of its step.
     """
 
     chain: tuple[tuple[nn.Module | None, Any, Any], ...]
@@ -97,7 +97,8 @@ class Line:
         if isinstance(inner.result, tuple):
             result = self.new()
             packed = tuple(own[each] for each in inner.result)
-            self.operations.append(Operation("pack", None, packed, (result,), Place(place.chain, packed)))
+            end = Place((*place.chain, (module, inner, None)), packed)
+            self.operations.append(Operation("pack", None, packed, (result,), end))
         else:
             result = own[inner.result]
         values.update(zip(step.gives, (result, *(own[each] for each in inner.wanted)), strict=True))

@@ -17,6 +17,7 @@ from torch.nn.modules.module import (
     _global_forward_pre_hooks,
 )
 
+from skipseq.declare.compose import short
 from skipseq.declare.containers import inside, is_plain, is_wired
 from skipseq.declare.functions import Function
 from skipseq.declare.words import Word
@@ -81,6 +82,27 @@ class Plan:
             return self.always
         return self.always | {id(each.module) for each in self.watched if everywhere or each.must_be_called()}
 
+    def moved(self, root: nn.Module, wiring: Wiring) -> list[str]:
+        """The faults of dotted names that lead to another layer than before, because a part was edited.
+
+        A layer exchanged for another in its place is none: the name goes on to mean this place.
+        """
+        faults = []
+        for path in set(self.wiring.paths) & set(wiring.paths):
+            head, _, key = path.rpartition(".")
+            part = inside_at(root, head)
+            before = next((each.children for each in self.watched if each.module is part), None)
+            if part is None or before is None or part._modules.get(key) is before.get(key):
+                continue
+            new_place = next((k for k, child in part._modules.items() if child is before.get(key)), None)
+            if new_place is not None or any(child is part._modules.get(key) for child in before.values()):
+                now = f", which is {head}.{new_place} now" if new_place is not None else ", which is gone"
+                faults.append(
+                    f"net reads {path!r}, and the part {head!r} was edited: it meant {short(before[key])}{now}.\n"
+                    "  Give the layer a name, or save its output, and read it by that name."
+                )
+        return faults
+
     def program(self, root: nn.Module, wants: tuple[str, ...], called: frozenset[int]) -> Program:
         """The program that returns these inner values besides the result, and calls these modules."""
         program = self.programs.get((wants, called))
@@ -113,6 +135,14 @@ class Watched(NamedTuple):
         hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
         changed = "forward" in own or "_compiled_call_impl" in own or type(self.module) is not self.cls
         return changed or any(own[name] for name in hooks)
+
+
+def inside_at(root: nn.Module, path: str) -> nn.Module | None:
+    """The container at a dotted path below the root, inside its wrappers."""
+    module: nn.Module | None = root
+    for key in path.split("."):
+        module = inside(module)._modules.get(key) if module is not None else None
+    return None if module is None else inside(module)
 
 
 def opens(module: nn.Module) -> bool:

@@ -78,7 +78,9 @@ def explain(error: Exception, root: nn.Module, program: Program) -> BaseExceptio
     held, wiring, step = place.chain[-1]
     container = root if held is None else held
     told: BaseException = error
-    if isinstance(error, Overwritten):
+    if step is None:
+        told = returned_fault(wiring, place.operands.index(error.args[0])) if isinstance(error, Overwritten) else error
+    elif isinstance(error, Overwritten):
         told = overwrite_fault(wiring, step, step_operands(step)[place.operands.index(error.args[0])])
     elif isinstance(step, Join):
         told = join_fault(container, wiring, step, met_in(frame, names)) or error

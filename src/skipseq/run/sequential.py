@@ -68,7 +68,9 @@ class Sequential(Container):
     ) -> None:
         super().__init__()
         faults: list[str] = []
-        children = read_entries(entries, faults)
+        if len(entries) == 1 and isinstance(entries[0], Mapping):
+            entries = tuple(entries[0].items())
+        children = read_entries(entries, faults, type(self))
         if skips:
             children = editing.place_skips(children, skips, faults, Sequential.of)
         self._inputs = editing.read_names(inputs, "inputs", faults)
@@ -154,7 +156,13 @@ class Sequential(Container):
 
     def _put_together(self) -> Plan:
         """Resolves the names anew and makes the plan for the tree as it is now."""
+        empty = [f"net has None under {key!r}. Write nn.Identity()." for key, c in self._modules.items() if c is None]
+        if empty:
+            raise WiringError(type(self).__name__, empty)
+        old: Plan | None = self.__dict__.get("_plan")
         wiring = compose(children_of(self), self._inputs, self._outputs, type(self).__name__)
+        if old is not None and (faults := old.moved(self, wiring)):
+            raise WiringError(type(self).__name__, faults)
         return self._adopt(wiring)
 
     def _adopt(self, wiring: Wiring) -> Plan:
@@ -321,7 +329,8 @@ class Sequential(Container):
             before: Wiring | None = self.wiring
         except WiringError:
             before = None  # broken from outside: an edit may mend it
-        keyed, wiring = editing.checked(before, items, self._inputs, self._outputs, type(self).__name__)
+        keyed, wiring, outputs = editing.checked(before, items, self._inputs, self._outputs, type(self).__name__)
+        self._outputs = outputs
         self._replace(keyed, wiring)
 
     def _replace(self, keyed: Mapping[str, nn.Module], wiring: Wiring) -> None:
@@ -336,7 +345,7 @@ class Sequential(Container):
     def __setitem__(self, idx: int, module: Any) -> None:  # type: ignore[override]
         items = editing.items_of(children_of(self))
         i = checked_index(idx, len(items))
-        items[i] = editing.replaced(items[i], editing.read_items((module,)))
+        items[i] = editing.replaced(items[i], editing.read_items((module,), type(self)))
         self._edit(items)
 
     def __delitem__(self, idx: slice | int) -> None:
@@ -359,7 +368,7 @@ class Sequential(Container):
         items = editing.items_of(children_of(self))
         if not -len(items) <= index <= len(items):
             raise IndexError(f"Index out of range: {index}")
-        items[index:index] = editing.read_items((module,))
+        items[index:index] = editing.read_items((module,), type(self))
         self._edit(items)
         return self
 
@@ -369,7 +378,7 @@ class Sequential(Container):
             self += sequential
             return self
         items = editing.items_of(children_of(self))
-        self._edit(items + editing.read_items(tuple(sequential)))
+        self._edit(items + editing.read_items(tuple(sequential), type(self)))
         return self
 
     def add_module(self, name: str, module: Any) -> None:
@@ -379,7 +388,13 @@ class Sequential(Container):
         if places:
             self[places[0]] = module
         else:
-            self._edit(items + editing.read_items(((name, module),)))
+            self._edit(items + editing.read_items(((name, module),), type(self)))
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._modules:
+            items = [entry for entry in editing.items_of(children_of(self)) if name not in {i.before for i in entry}]
+            editing.checked(self.wiring, items, self._inputs, self._outputs, type(self).__name__)
+        super().__delattr__(name)
 
     # Operators
 

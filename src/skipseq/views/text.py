@@ -11,7 +11,7 @@ Sequential(
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -79,7 +79,7 @@ def format_sequence(sequence: nn.Module, expand: bool = False) -> str:
         return "\n".join([f"# {line}" for line in str(error).splitlines()] + [line.text for line in lines])
     head = [f"# needs {', '.join(wiring.needs)}"] if wiring is not None and wiring.needs else []
     skips = find_skips(sequence) if wiring is not None else []
-    return "\n".join(head + with_arrows(lines, skips))
+    return "\n".join(head + with_notes(lines, skips, find_shared(sequence, "", {})))
 
 
 def wiring_of(module: nn.Module) -> Wiring | None:
@@ -306,10 +306,23 @@ def is_place(origin: str) -> bool:
     return origin[:1] in ("[", ".")
 
 
-def with_arrows(lines: list[Line], skips: list[tuple[str, str]]) -> list[str]:
-    """The lines, with the other ends of the skips that are born or read on them."""
+def find_shared(container: nn.Module, place: str, first: dict[int, str]) -> Iterator[tuple[str, str]]:
+    """The layers that stand at several places and share their weights, each as its place and the first one."""
+    for index, entry in enumerate(grouped(children_of(container))):
+        key, child = entry[-1]
+        if isinstance(child, Word) or not any(True for _ in child.parameters()):
+            continue
+        own = f"{place}[{index}]"
+        if first.setdefault(id(child), own) != own:
+            yield own, first[id(child)]
+        elif is_part(child):
+            yield from find_shared(inside(child), place + part_place(key, index), first)
+
+
+def with_notes(lines: list[Line], skips: list[tuple[str, str]], shared: Iterable[tuple[str, str]]) -> list[str]:
+    """The lines, with the other ends of the skips that are born or read on them, and with what shares its weights."""
     shown = {line.place for line in lines}
-    notes: dict[str | None, list[str]] = {}
+    notes: dict[str | None, list[str]] = {place: [f"the same as net{first}"] for place, first in shared}
     for origin, reader in skips:
         if reader in shown:  # the words of a block that is written in short are not shown
             notes.setdefault(reader, []).append(f"<- net{origin}" if is_place(origin) else f"<- {origin}")
