@@ -803,8 +803,10 @@ def test_a_repeated_block() -> None:
     assert torch.equal((block * 3)(x), block(block(block(x))))
     repeated = block.repeat(2)
     assert len(list(repeated.parameters())) == 4
-    assert_pastes(block * 3, x)
     assert_pastes(repeated, x)
+    # A text cannot say that weights are shared; it has the same keys, and tells it in a comment.
+    assert list(pasted(repr(block * 3)).state_dict()) == list((block * 3).state_dict())
+    assert repr(block * 3).count("# the same as net[0]") == 2
 
 
 def test_blocks_in_blocks_print_in_short_and_in_words() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
@@ -77,13 +78,9 @@ def test_an_example_pastes(name: str) -> None:
 def test_every_network_of_the_examples_is_here() -> None:
     for file in {file for file, _, _ in EXAMPLES.values()}:
         functions = [
-            each
-            for each, thing in vars(example(file)).items()
-            if getattr(thing, "__module__", "") == f"examples_{file}"
+            each for each, thing in vars(example(file)).items() if getattr(thing, "__module__", "") == f"examples_{file}"
         ]
-        annotated = [
-            each for each in functions if vars(example(file))[each].__annotations__.get("return") is Sequential
-        ]
+        annotated = [each for each in functions if vars(example(file))[each].__annotations__.get("return") is Sequential]
         shown = {function for other, function, _ in EXAMPLES.values() if other == file}
         assert set(annotated) - shown <= {"block", "classifier", "down", "up"}, file
 
@@ -140,9 +137,7 @@ NETWORKS: dict[str, tuple[Callable[[], Sequential], dict[str, tuple[int, ...]]]]
         {"input": X},
     ),
     "joins in joins": (
-        lambda: Sequential(
-            ("a", linear()), take(cat(add("a", "input"), via("input", linear(), nn.Tanh()), mul("a", 2)))
-        ),
+        lambda: Sequential(("a", linear()), take(cat(add("a", "input"), via("input", linear(), nn.Tanh()), mul("a", 2)))),
         {"input": X},
     ),
     "via a part": (
@@ -202,9 +197,7 @@ NETWORKS: dict[str, tuple[Callable[[], Sequential], dict[str, tuple[int, ...]]]]
         {"input": X},
     ),
     "layers whose arguments torch prints without quotes": (
-        lambda: Sequential(
-            nn.Conv1d(4, 4, 3, padding="same", padding_mode="circular"), nn.Conv1d(4, 4, 1, padding="valid")
-        ),
+        lambda: Sequential(nn.Conv1d(4, 4, 3, padding="same", padding_mode="circular"), nn.Conv1d(4, 4, 1, padding="valid")),
         {"input": (2, 4, 8)},
     ),
     "many layers": (
@@ -323,9 +316,7 @@ def test_the_input_and_the_inputs() -> None:
 
 
 def test_inside_a_word() -> None:
-    net = Sequential(
-        ("a", linear()), save("x"), linear(), add(via("x", linear()), here, call(torch.maximum, "a", "input"))
-    )
+    net = Sequential(("a", linear()), save("x"), linear(), add(via("x", linear()), here, call(torch.maximum, "a", "input")))
     assert [note for _, note in arrows(net)] == ["-> net[3]", "-> net[3]", "<- net[1], net[0], input"]
 
 
@@ -351,6 +342,11 @@ def test_the_output_of_a_part() -> None:
 def test_a_path_into_a_part() -> None:
     net = Sequential(("part", Sequential(linear(), ("m", nn.Tanh()), linear())), add("part.0"), add("part.m"))
     assert [note for _, note in arrows(net)] == ["-> net[1]", "-> net[2]", "<- net.part[0]", "<- net.part[1]"]
+
+
+def test_a_layer_inside_a_word() -> None:
+    net = Sequential(linear(), ("down", add(via("input", linear(), nn.Tanh()))), nn.Tanh(), add("down.0"))
+    assert [note for _, note in arrows(net)] == ["<- input, -> net[3]", "<- net[1]"]
 
 
 def test_a_part_inside_a_word_that_reads_from_outside() -> None:
@@ -431,9 +427,7 @@ def test_a_broken_sequence_prints_with_its_faults() -> None:
     net = Sequential(save("x"), ("part", Sequential(linear(), nn.Tanh())), add("part.0"))
     net._modules["part"] = nn.Tanh()
     text = repr(net)
-    assert text.startswith(
-        "# 1 fault in Sequential\n#   net[2] add('part.0') reads 'part.0', but 'part' is no sequence"
-    )
+    assert text.startswith("# 1 fault in Sequential\n#   net[2] add('part.0') reads 'part.0', but 'part' is no sequence")
     assert "    ('part', nn.Tanh()),\n" in text
 
 
@@ -442,6 +436,20 @@ def test_long_lines_do_not_push_the_comments_away() -> None:
     net = Sequential(save("x"), linear(), add(via("x", layers)))
     first, *_ = (line for line in repr(net).splitlines() if "save" in line)
     assert len(first) < 100
+
+
+def test_printing_takes_time_in_proportion_to_the_size() -> None:
+    def chain(count: int) -> Sequential:
+        entries = [[nn.Identity(), save(f"x{i}"), nn.Identity(), add(f"x{i}")] for i in range(count)]
+        return Sequential(*(entry for group in entries for entry in group))
+
+    def nested(depth: int) -> Residual:
+        return Residual(linear(), shortcut=nested(depth - 1)) if depth else Residual(linear())
+
+    start = time.perf_counter()
+    assert repr(chain(1000)).count("# -> ") == 1000
+    assert repr(nested(20)).count("Residual(") == 21
+    assert time.perf_counter() - start < 10, "a second is usual; what grows with the square takes minutes"
 
 
 # Golden texts

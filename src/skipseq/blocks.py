@@ -173,14 +173,10 @@ class UNet(Block):
         https://arxiv.org/abs/1505.04597
     """
 
-    def __init__(
-        self, encoders: Any, bridge: Any, decoders: Any, down: Any = None, up: Any = None, join: Any = cat
-    ) -> None:
+    def __init__(self, encoders: Any, bridge: Any, decoders: Any, down: Any = None, up: Any = None, join: Any = cat) -> None:
         joined = of(join, "UNet")
         faults: list[str] = []
-        encoders, decoders = (
-            listed(each, what, faults) for each, what in ((encoders, "encoders"), (decoders, "decoders"))
-        )
+        encoders, decoders = (listed(each, what, faults) for each, what in ((encoders, "encoders"), (decoders, "decoders")))
         depth = len(encoders)
         if not faults and (len(decoders) != depth or not depth):
             faults.append(
@@ -323,9 +319,7 @@ def of(join: Any, what: str) -> Callable[..., JoinWord]:
     word = join() if any(join is each for each in JOINS) else join
     if not isinstance(word, JoinWord) or word.joined.operands:
         text = repr(join) if isinstance(join, Word) else written(join) if is_function(join) else describe(join)
-        raise WiringError(
-            what, [f"join={text} is no join without operands. Write join=cat, join=cat(dim=-1), join=add."]
-        )
+        raise WiringError(what, [f"join={text} is no join without operands. Write join=cat, join=cat(dim=-1), join=add."])
     return word.of
 
 

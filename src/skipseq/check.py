@@ -12,7 +12,15 @@ from skipseq.declare.compose import short
 from skipseq.errors import CallError, DeviceError, Met, OverwriteError, ShapeError, ValueFault, did_you_mean
 from skipseq.wiring import Join, Number, Part, Step, Value, Wiring, named_by_user, place_of, reads
 
-__all__ = ["arguments_fault", "join_fault", "note_place", "origin_of", "overwrite_fault", "pass_through", "returned_fault"]
+__all__ = [
+    "arguments_fault",
+    "join_fault",
+    "note_place",
+    "origin_of",
+    "overwrite_fault",
+    "pass_through",
+    "returned_fault",
+]
 
 VERBS = {"cat": "concatenate", "add": "add", "sub": "subtract", "mul": "multiply"}
 
@@ -54,8 +62,8 @@ def shape_advice(step: Join, shapes: list[tuple[int, ...]]) -> str:
     names = ", ".join(f"{d} ({' and '.join(str(shape[d]) for shape in shapes)})" for d in differing)
     text = f"They differ in dimension{'s' if len(differing) > 1 else ''} {names}.\n"
     if max(differing) >= 2:
-        text += "Write layers that keep the size (3x3 convolutions with padding=1), or bring one value to the size of the\n"
-        text += "other with via('name', layer)."
+        text += "Write layers that keep the size (3x3 convolutions with padding=1), or bring one value to the size\n"
+        text += "of the other with via('name', layer)."
     elif step.operator == "cat":
         text += "Bring one value to the extent of the other with via('name', layer)."
     else:
@@ -131,9 +139,8 @@ def pass_through(error: BaseException, wiring: Wiring, step: Part) -> BaseExcept
         if error.returned is not None:
             return reader_fault(wiring, step, error.returned)
         error.passed(place, origins(wiring, step))
-    elif notes := getattr(error, "__notes__", None):
-        if notes[-1].startswith("at net"):
-            notes[-1] = notes[-1].replace("at net", f"at net{place}", 1)
+    elif (notes := getattr(error, "__notes__", None)) and notes[-1].startswith("at net"):
+        notes[-1] = notes[-1].replace("at net", f"at net{place}", 1)
     return error
 
 
@@ -149,7 +156,8 @@ def reader_fault(wiring: Wiring, part: Part, index: int) -> ValueFault:
 
 def origins(wiring: Wiring, part: Part) -> dict[str, tuple[str | None, str | None]]:
     """Where each need of a part comes from."""
-    return {name: origin_of(wiring, operand) for name, operand in (*part.needs, *part.named) if isinstance(operand, int)}
+    bound = (*part.needs, *part.named)
+    return {name: origin_of(wiring, operand) for name, operand in bound if isinstance(operand, int)}
 
 
 def note_place(error: BaseException, step: Step, module: nn.Module) -> None:

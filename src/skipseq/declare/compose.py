@@ -35,7 +35,7 @@ from skipseq.wiring import (
 from . import words
 from .containers import children_of, inside, is_plain, is_wired
 from .functions import Function
-from .words import CallWord, Called, JoinWord, Joined, PickWord, SaveWord, TakeWord, Via, Word, here
+from .words import Called, CallWord, Joined, JoinWord, PickWord, SaveWord, TakeWord, Via, Word, here
 
 __all__ = ["compose", "grouped"]
 
@@ -128,7 +128,7 @@ class Composer:
         container = inside(module)
         try:
             if is_wired(container):
-                return container.wiring  # type: ignore[no-any-return, union-attr]
+                return container.wiring
             if is_plain(container):
                 return compose_plain(container)
         except WiringError as error:
@@ -153,8 +153,8 @@ class Composer:
     # The walk
 
     def compose(self, outputs: str | tuple[str, ...] | None) -> Wiring:
-        for self.index, entry in enumerate(self.entries):
-            self.entry = entry
+        for index, entry in enumerate(self.entries):
+            self.index, self.entry = index, entry
             self.key = entry[0][0]
             self.check_name(entry)
             self.walk(entry)
@@ -251,9 +251,7 @@ class Composer:
                 "Name each value once; for a square or a double, write call(torch.square) or mul(2.0).",
             )
         value = self.new()
-        self.steps.append(
-            Join(self.key, self.index, tuple(takes), (value,), joined.operator, joined.dim, joined.broadcast)
-        )
+        self.steps.append(Join(self.key, self.index, tuple(takes), (value,), joined.operator, joined.dim, joined.broadcast))
         return value
 
     def operand(self, word: Word, operand: words.Operand) -> Operand:
@@ -313,7 +311,7 @@ class Composer:
             return value
         self.check_arguments(wiring, path, takes, named)
         given = {name for name, _ in named}
-        needs = tuple((name, self.resolve(name, wiring, path)) for name in wiring.needs if name not in given)
+        needs: Named = tuple((name, self.resolve(name, wiring, path)) for name in wiring.needs if name not in given)
         value = self.new()
         own = tuple((name, operand) for name, operand in named if name in wiring.inputs)
         needs += tuple((name, operand) for name, operand in named if name in wiring.needs)
@@ -474,7 +472,7 @@ class Composer:
     def check_operands(self, joined: Joined) -> None:
         """What a join lists must be something that it can join."""
         if not joined.operands:
-            self.fault(f"has an inner {joined.operator}() that joins nothing.", f"Write {joined.operator}('x1', here).")
+            self.fault(f"has an inner {joined.operator}() that names nothing to join.", f"Write {joined.operator}('x1', here).")
         if joined.operator == "cat" and (not isinstance(joined.dim, int) or isinstance(joined.dim, bool)):
             self.fault(f"has dim={joined.dim!r}; a dimension is an integer.", "Write dim=1, or dim=-1 for the last one.")
         for operand in joined.operands:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 from torch import nn
 
 from skipseq.wiring import Wiring
 
-__all__ = ["Container", "inside", "is_plain", "is_wired", "keeps_forward"]
+__all__ = ["Container", "children_of", "inside", "is_plain", "is_wired"]
 
 
 class Container(nn.Sequential):
     """The base of :class:`skipseq.Sequential`, as far as a declaration needs to know it."""
 
-    inputs: tuple[str, ...] | None
-    outputs: str | tuple[str, ...] | None
-
     @property
     def wiring(self) -> Wiring:
         """The container as an open term, verified."""
+        raise NotImplementedError
+
+    def _derived(self, children: Mapping[str, nn.Module], inputs: Any, outputs: Any) -> nn.Module:
+        """A container of the same class with these children."""
         raise NotImplementedError
 
 
@@ -29,14 +31,9 @@ def forward_owner(module: nn.Module) -> type:
     return next(cls for cls in type(module).__mro__ if "forward" in vars(cls))
 
 
-def is_wired(module: nn.Module) -> bool:
-    """Whether the module runs a wiring: one of ours, without a forward of its own on its class."""
-    return isinstance(module, Container) and issubclass(forward_owner(module), Container) and keeps_forward(module)
-
-
-def keeps_forward(module: nn.Module) -> bool:
-    """Whether the class that defines the wiring of a container defines its forward too."""
-    return "wiring" in vars(forward_owner(module))
+def is_wired(module: nn.Module) -> TypeGuard[Container]:
+    """Whether the module runs a wiring: one of ours, of a class that has no forward of its own."""
+    return isinstance(module, Container) and "wiring" in vars(forward_owner(module))
 
 
 def is_plain(module: nn.Module) -> bool:

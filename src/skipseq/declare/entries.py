@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -74,9 +74,7 @@ def is_automatic(key: str, child: nn.Module) -> bool:
 
 def entries_of(children: Mapping[str, nn.Module]) -> list[Children]:
     """The children as entries, each one or two children long, with automatic keys left open."""
-    return [
-        [(None if is_automatic(key, child) else key, child) for key, child in group] for group in grouped(children)
-    ]
+    return [[(None if is_automatic(key, child) else key, child) for key, child in group] for group in grouped(children)]
 
 
 def with_skips(children: Children, skips: Mapping[str, Any], faults: list[str]) -> Children:
@@ -96,9 +94,7 @@ def with_skips(children: Children, skips: Mapping[str, Any], faults: list[str]) 
         for key, _ in group:
             placed += before.get(key, [])
         placed += group
-    return [(None if is_automatic(key or "", child) else key, child) for key, child in placed] + before.get(
-        "output", []
-    )
+    return [(None if is_automatic(key or "", child) else key, child) for key, child in placed] + before.get("output", [])
 
 
 def is_pair(entry: Any) -> bool:

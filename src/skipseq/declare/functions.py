@@ -21,6 +21,7 @@ class Function(nn.Module):
         self.function = function
 
     def forward(self, *values: Any, **named: Any) -> Any:
+        """Calls the function."""
         return self.function(*values, **named)
 
     def __repr__(self) -> str:

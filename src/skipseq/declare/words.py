@@ -171,6 +171,8 @@ class Word(nn.Module):
 
 
 class SaveWord(Word):
+    """``save("x1")``, ``save("h", "c")``."""
+
     kind = "save"
 
     def __init__(self, labels: tuple[Any, ...]) -> None:
@@ -186,6 +188,8 @@ class SaveWord(Word):
 
 
 class JoinWord(Word):
+    """``cat``, ``add``, ``sub`` and ``mul`` of operands."""
+
     joined: Joined
 
     def __init__(self, operator: str, operands: tuple[Any, ...], dim: int = 1, broadcast: bool = False) -> None:
@@ -213,6 +217,8 @@ class JoinWord(Word):
 
 
 class TakeWord(Word):
+    """``take("x1")``."""
+
     kind = "take"
 
     def __init__(self, operand: Any) -> None:
@@ -506,9 +512,7 @@ def rename_in(operand: Any, rename: Callable[[str], str]) -> Any:
         return replace(operand, operands=tuple(rename_in(each, rename) for each in operand.operands))
     if isinstance(operand, Called):
         inner = tuple(rename_in(each, rename) for each in operand.operands)
-        return replace(
-            operand, operands=inner, named=tuple((name, rename_in(each, rename)) for name, each in operand.named)
-        )
+        return replace(operand, operands=inner, named=tuple((name, rename_in(each, rename)) for name, each in operand.named))
     return operand
 
 
@@ -555,4 +559,3 @@ def write_index(choice: Any) -> str:
         ends = [("" if each is None else repr(each)) for each in (choice.start, choice.stop)]
         return ":".join(ends) + (f":{choice.step!r}" if choice.step is not None else "")
     return "..." if isinstance(choice, EllipsisType) else repr(choice)
-

@@ -19,16 +19,10 @@ __all__ = ["bind", "check_names", "placeholders", "traced"]
 
 def traced() -> bool:
     """Whether a tracer is at work: torch.compile or export, torch.jit.trace, or one that replaced the call of modules."""
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or nn.Module.__call__ is not MODULE_CALL
-    )
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or nn.Module.__call__ is not MODULE_CALL
 
 
-def bind(
-    wiring: Wiring, input: Any, others: Sequence[Any], values: Mapping[str, Any], what: str
-) -> dict[Value, Any]:
+def bind(wiring: Wiring, input: Any, others: Sequence[Any], values: Mapping[str, Any], what: str) -> dict[Value, Any]:
     """The arguments of a call by the values that they are.
 
     Raises:

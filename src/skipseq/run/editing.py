@@ -53,8 +53,7 @@ Items = list[list[Item]]
 def items_of(children: Mapping[str, nn.Module]) -> Items:
     """The children of a sequence as a list to edit."""
     return [
-        [Item(child, None if is_automatic(key, child) else key, key) for key, child in group]
-        for group in grouped(children)
+        [Item(child, None if is_automatic(key, child) else key, key) for key, child in group] for group in grouped(children)
     ]
 
 
@@ -364,7 +363,7 @@ def place_skips(children: Children, skips: Mapping[str, Any], faults: list[str],
     inner: dict[str, dict[str, Any]] = {}
     for target, word in skips.items():
         if not isinstance(target, str):
-            faults.append(f"skips has the key {target!r}; write the name of an entry, or 'output'.")
+            faults.append(f"skips[{target!r}] names no entry: write the name of one, or 'output'.")
             continue
         head, _, rest = target.partition(".")
         if rest and head in keyed:

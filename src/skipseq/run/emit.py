@@ -68,7 +68,11 @@ class Emitter:
 
     def __post_init__(self) -> None:
         self.names.update(
-            Uncounted=Uncounted, Overwritten=Overwritten, cat=torch.cat, refuse_misfit=refuse_misfit, RuntimeError=RuntimeError
+            Uncounted=Uncounted,
+            Overwritten=Overwritten,
+            cat=torch.cat,
+            refuse_misfit=refuse_misfit,
+            RuntimeError=RuntimeError,
         )
         for i, operation in enumerate(self.operations):
             self.last.update(dict.fromkeys(operation.reads(), i))
@@ -186,7 +190,8 @@ class Emitter:
         if operation.kind == "pick" and isinstance(step, Pick):
             return f"    x = {met[0]}[{self.constant(step.choice)}]"
         if operation.kind == "split":
-            return f"    {', '.join(f'k{value}' for value in operation.gives)}, = {self.constant(parts)}({met[0]}, {len(operation.gives)})"
+            given = ", ".join(f"k{value}" for value in operation.gives)
+            return f"    {given}, = {self.constant(parts)}({met[0]}, {len(operation.gives)})"
         named = [self.by_name(name, self.name(operand)) for name, operand in operation.named]
         self.names[f"f{i}"] = operation.function
         further = "".join(f", k{value}" for value in operation.gives[1:]) if operation.kind == "part" else ""

@@ -124,4 +124,4 @@ def called_part(module: nn.Module, step: Part) -> Callable[..., Any]:
 
         refuse_closed(module, step)
         module = Sequential.of(module)  # type: ignore[arg-type]
-    return partial(module, **{RETURN: step.wants}) if step.wants else module  # type: ignore[arg-type]
+    return partial(module, **{RETURN: step.wants}) if step.wants else module

@@ -27,6 +27,7 @@ from .program import Program, make_program
 
 __all__ = ["MODULE_CALL", "Plan"]
 
+
 class Plan:
     """The wiring of one container, the tree that it belongs to, and the programs made from it so far."""
 
@@ -59,9 +60,7 @@ class Plan:
         modules = root._modules
         if modules != self.children or [*modules] != self.keys:
             return None
-        everywhere = (
-            _global_forward_hooks or _global_forward_pre_hooks or _global_backward_hooks or _global_backward_pre_hooks
-        )
+        everywhere = _global_forward_hooks or _global_forward_pre_hooks or _global_backward_hooks or _global_backward_pre_hooks
         told = bool(everywhere)
         for module, cls, children, keys, _ in self.watched:
             own = module.__dict__
@@ -172,4 +171,4 @@ def can_be_flat(module: nn.Module) -> bool:
 
 #: What calling a module is, when nobody has changed it.
 MODULE_CALL = nn.Module.__call__
-MODULE_CALL_IMPL = nn.Module._call_impl  # type: ignore[attr-defined]
+MODULE_CALL_IMPL = nn.Module._call_impl

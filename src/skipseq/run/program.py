@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from skipseq.check import join_fault, note_place, overwrite_fault, pass_through, returned_fault
+from skipseq.declare.compose import short
 from skipseq.wiring import Join, Layer, Part, Step, Value, Wiring
 
 from .emit import Emitter, Overwritten
@@ -85,6 +86,8 @@ def explain(error: Exception, root: nn.Module, program: Program) -> BaseExceptio
     elif isinstance(step, Join):
         told = join_fault(container, wiring, step, met_in(frame, names)) or error
     elif isinstance(step, Part):
+        if step.plain:
+            note_inside(error, child_at(container, step.path))
         told = pass_through(error, wiring, step)
     elif isinstance(step, Layer):
         note_place(error, step, child_at(container, step.path))
@@ -93,11 +96,27 @@ def explain(error: Exception, root: nn.Module, program: Program) -> BaseExceptio
     return told
 
 
+def note_inside(error: Exception, module: nn.Module) -> None:
+    """Tells which layer of a plain sequence failed, which cannot tell it itself."""
+    place, traceback = "", error.__traceback__
+    while traceback is not None:
+        found = traceback.tb_frame.f_locals
+        if traceback.tb_frame.f_code is nn.Sequential.forward.__code__ and found.get("self") is module:
+            keys = [key for key, child in module._modules.items() if child is found["module"]]
+            index = list(module._modules).index(keys[0])
+            module = found["module"]
+            named = isinstance(module, nn.Sequential) and keys[0].isidentifier()
+            place += f".{keys[0]}" if named else f"[{index}]"
+        traceback = traceback.tb_next
+    if place:
+        error.add_note(f"at net{place}, in {short(module)}")
+
+
 def frame_of(error: Exception, program: Program) -> tuple[FrameType | None, int]:
     """The frame of the program in the traceback of an error, and the line of its text."""
     traceback = error.__traceback__
     while traceback is not None:
-        if traceback.tb_frame.f_code is program.run.__code__:  # type: ignore[attr-defined]
+        if traceback.tb_frame.f_code is program.run.__code__:
             return traceback.tb_frame, traceback.tb_lineno
         traceback = traceback.tb_next
     return None, 0

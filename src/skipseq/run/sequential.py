@@ -216,7 +216,7 @@ class Sequential(Container):
         net = cls.__new__(cls)
         nn.Module.__init__(net)
         net.__dict__.update({name: value for name, value in vars(existing).items() if name != "_plan"})
-        net._modules = keyed  # type: ignore[assignment]
+        net._modules = keyed
         net._inputs, net._outputs = inputs, given or getattr(existing, "_outputs", None)
         return net
 
@@ -277,7 +277,7 @@ class Sequential(Container):
         """A sequence of the same class with these children, verified."""
         wiring = compose({key: child for key, child in children.items() if child}, inputs, outputs, type(self).__name__)
         cls = self._derived_class or type(self)
-        net = cls.__new__(cls)
+        net: Self = cls.__new__(cls)
         nn.Module.__init__(net)
         internal = {*vars(net), "_plan"}
         net.__dict__.update({name: value for name, value in vars(self).items() if name not in internal})
@@ -290,7 +290,7 @@ class Sequential(Container):
         return net
 
     #: The class of what is made from this one, where that is not its own class: a block that is cut is no block.
-    _derived_class: type[Any] | None = None
+    _derived_class: Any = None
 
     # Reading as a sequence
 
@@ -303,7 +303,7 @@ class Sequential(Container):
     def __iter__(self) -> Iterator[nn.Module]:
         return iter([entry_module(entry) for entry in self._entries()])
 
-    def __getitem__(self, idx: slice | int) -> Any:  # type: ignore[override]
+    def __getitem__(self, idx: slice | int) -> Any:
         entries = self._entries()
         if not isinstance(idx, slice):
             return entry_module(entries[checked_index(idx, len(entries))])
@@ -342,7 +342,7 @@ class Sequential(Container):
     #: How a block was written; an edit makes it a sequence of words.
     _written: Written | None = None
 
-    def __setitem__(self, idx: int, module: Any) -> None:  # type: ignore[override]
+    def __setitem__(self, idx: int, module: Any) -> None:
         items = editing.items_of(children_of(self))
         i = checked_index(idx, len(items))
         items[i] = editing.replaced(items[i], editing.read_items((module,), type(self)))
@@ -353,17 +353,17 @@ class Sequential(Container):
         del items[idx if isinstance(idx, slice) else checked_index(idx, len(items))]
         self._edit(items)
 
-    def pop(self, key: int | slice) -> Any:  # type: ignore[override]
+    def pop(self, key: int | slice) -> Any:
         """Removes an entry, or a slice of them, and returns it."""
         popped = self[key]
         del self[key]
         return popped
 
-    def append(self, module: Any) -> Self:  # type: ignore[override]
+    def append(self, module: Any) -> Self:
         """Puts an entry at the end: a layer, function, word or pair."""
         return self.insert(len(self), module)
 
-    def insert(self, index: int, module: Any) -> Self:  # type: ignore[override]
+    def insert(self, index: int, module: Any) -> Self:
         """Puts an entry before the one at this index."""
         items = editing.items_of(children_of(self))
         if not -len(items) <= index <= len(items):

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import nn
 
@@ -28,6 +28,9 @@ from skipseq.wiring import Wiring
 __all__ = ["Written", "find_skips", "format_sequence"]
 
 INDENT = "    "
+
+#: Where the names of containers are born, by the identity of the container, see :func:`births`.
+Births: TypeAlias = "dict[int, dict[str, tuple[str, str, nn.Module]]]"
 
 #: A text among the arguments of a layer that torch prints without its quotes: ``padding=same``.
 UNQUOTED = re.compile(r"=(?!True|False|None|inf|nan)([A-Za-z_]+)(?=[,)])")
@@ -109,13 +112,24 @@ def block_lines(block: nn.Module, place: str) -> list[Line]:
     """A block as it was written."""
     written = block._written
     assert isinstance(written, Written)
-    entries = entries_lines(block, place, False)
+    entries = entries_lines(block, place, False, set(entries_in(arg for _, arg in written.arguments)))
     body: list[Line] = []
     for name, value in written.arguments:
         lines = argument_lines(block, entries, value, place)
         lines[0].text = (f"{name}=" if name else "") + lines[0].text
         body += ended(lines)
     return bracketed(f"{written.name}(", body, ")")
+
+
+def entries_in(values: Iterable[Any]) -> Iterator[int | str]:
+    """The numbers and keys of the entries among the arguments of a block."""
+    for value in values:
+        if isinstance(value, list):
+            yield from entries_in(value)
+        elif isinstance(value, int):
+            yield value
+        elif isinstance(value, tuple) and len(value) == 1:
+            yield value[0]
 
 
 def argument_lines(block: nn.Module, entries: list[EntryLines], value: Any, place: str) -> list[Line]:
@@ -146,17 +160,19 @@ def ended(lines: list[Line]) -> list[Line]:
     return lines
 
 
-def entries_lines(module: nn.Module, place: str, expand: bool) -> list[EntryLines]:
-    """The entries of a container."""
+def entries_lines(module: nn.Module, place: str, expand: bool, shown: set[int | str] | None = None) -> list[EntryLines]:
+    """The entries of a container; of those that are not among the numbers and keys to be shown, without lines."""
     children = children_of(module)
     keys = number([(None if is_automatic(key, child) else key, child) for key, child in children.items()])
     renamed = dict(zip(children, keys, strict=True))
     found = []
     for index, entry in enumerate(grouped(children)):
         key, child = entry[-1]
-        lines = entry_lines(entry, place + part_place(key, index), expand)
-        # The output of an entry is born on its last line, and a word reads on its only one.
-        lines[-1].place = f"{place}[{index}]"
+        lines = []
+        if shown is None or index in shown or key in shown:
+            lines = entry_lines(entry, place + part_place(key, index), expand)
+            # The output of an entry is born on its last line, and a word reads on its only one.
+            lines[-1].place = f"{place}[{index}]"
         found.append(EntryLines(key, is_automatic(key, child) and renamed[key] == key, lines))
     return found
 
@@ -236,12 +252,12 @@ def is_part(module: nn.Module) -> bool:
 def find_skips(container: nn.Module, place: str = "") -> list[tuple[str, str]]:
     """The skips of a tree, each as the places of its birth and of its reader; an input is told as a text."""
     found = []
-    children = children_of(container)
     needs = needs_of(container)
+    known: Births = {}
     for name, reader in readers(container):
-        if name not in needs and (origin := place_of_name(container, name)) is not None:
+        if name not in needs and (origin := place_of_name(container, name, known)) is not None:
             found.append((place + origin if is_place(origin) else origin, place + reader))
-    for index, entry in enumerate(grouped(children)):
+    for index, entry in enumerate(grouped(children_of(container))):
         for key, child in entry:
             part = inside(child)
             if isinstance(part, nn.Sequential) and (is_wired(part) or is_plain(part)):
@@ -279,26 +295,33 @@ def needed_by(module: nn.Module, place: str) -> Iterator[tuple[str, str]]:
         yield from ((name, place + reader) for name, reader in readers(part) if name in needs and name != "input")
 
 
-def place_of_name(container: nn.Module, name: str) -> str | None:
+def place_of_name(container: nn.Module, name: str, known: Births) -> str | None:
     """The place where a name of a container is born, or a text for an input: ``input``, ``input 't'``."""
     wiring = wiring_of(container)
     inputs = wiring.inputs if wiring is not None else ("input",)
     if name == "input" or name in inputs:
         return "input" if inputs == ("input",) else f"input {name if name in inputs else inputs[0]!r}"
+    if id(container) not in known:
+        known[id(container)] = births(container)
     head, _, rest = name.partition(".")
+    if head not in known[id(container)]:
+        own = [path for path in wiring.labels.get(name, ()) if path != name] if wiring is not None else []
+        return place_of_name(container, own[0], known) if own else None
+    place, inner, child = known[id(container)][head]
+    if not rest or isinstance(child, Word):
+        return place
+    origin = place_of_name(inside(child), rest, known) if is_part(child) else None
+    return inner + origin if origin is not None and is_place(origin) else None
+
+
+def births(container: nn.Module) -> dict[str, tuple[str, str, nn.Module]]:
+    """The place where each label and key of a container is born, the place of what is inside it, and the child."""
+    found: dict[str, tuple[str, str, nn.Module]] = {}
     for index, entry in enumerate(grouped(children_of(container))):
         for key, child in entry:
-            if isinstance(child, SaveWord) and name in child.labels:
-                return f"[{index}]"
-            if key == head and not rest:
-                return f"[{index}]"
-            if key == head and is_part(child):
-                inner = place_of_name(inside(child), rest)
-                return None if inner is None or not is_place(inner) else part_place(key, index) + inner
-    if wiring is not None and not rest:
-        own = [path for path in wiring.labels.get(name, ()) if path != name]
-        return place_of_name(container, own[0]) if own else None
-    return None
+            for name in (*(child.labels if isinstance(child, SaveWord) else ()), key):
+                found.setdefault(name, (f"[{index}]", part_place(key, index), child))
+    return found
 
 
 def is_place(origin: str) -> bool:
@@ -334,6 +357,4 @@ def with_notes(lines: list[Line], skips: list[tuple[str, str]], shared: Iterable
 
 def joined(notes: list[str]) -> str:
     """Several ends in one comment: ``-> net[3], net[5]``."""
-    return ", ".join(
-        note.split(" ", 1)[1] if i and notes[i - 1][:2] == note[:2] else note for i, note in enumerate(notes)
-    )
+    return ", ".join(note.split(" ", 1)[1] if i and notes[i - 1][:2] == note[:2] else note for i, note in enumerate(notes))
