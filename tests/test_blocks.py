@@ -171,9 +171,7 @@ class BranchesByHand(nn.Sequential):
 def test_branches(join: str) -> None:
     ours, by_hand = JOINS[join]
     block = Branches(conv(3, 4), stack(3, 4), conv(3, 4), join=ours)
-    assert_same_network(
-        block, BranchesByHand(conv(3, 4), stack(3, 4), conv(3, 4), join=by_hand), torch.randn(2, 3, 5, 5)
-    )
+    assert_same_network(block, BranchesByHand(conv(3, 4), stack(3, 4), conv(3, 4), join=by_hand), torch.randn(2, 3, 5, 5))
     assert_pastes(block, torch.randn(2, 3, 5, 5))
     assert (f"join={join}" in repr(block)) == (join != "cat")
 
@@ -343,9 +341,7 @@ def test_unet_with_layers_of_its_own_between_the_levels() -> None:
 
 def test_unet_with_down_alone() -> None:
     block = UNet([conv(3, 2)], conv(2, 2), [conv(4, 1)], down=nn.MaxPool2d(1))
-    assert_same_network(
-        block, UNetByHand([conv(3, 2)], conv(2, 2), [conv(4, 1)], [nn.MaxPool2d(1)]), torch.randn(1, 3, 4, 4)
-    )
+    assert_same_network(block, UNetByHand([conv(3, 2)], conv(2, 2), [conv(4, 1)], [nn.MaxPool2d(1)]), torch.randn(1, 3, 4, 4))
     assert_pastes(block, torch.randn(1, 3, 4, 4))
 
 
@@ -767,6 +763,18 @@ def test_an_exchanged_layer_of_a_block_is_used() -> None:
 
 
 @blocks
+def test_a_block_that_was_changed_from_outside_prints_as_words(name: str) -> None:
+    block = BLOCKS[name]()
+    x = torch.randn(3, 4)
+    before = block(x)
+    block._modules["extra"] = nn.Sigmoid()
+    assert torch.equal(block(x), torch.sigmoid(before))
+    assert repr(block) == block.as_words()
+    assert "('extra', nn.Sigmoid())" in repr(block)
+    assert_pastes(block, x)
+
+
+@blocks
 def test_a_refused_edit_leaves_the_block_as_it_was(name: str) -> None:
     block = BLOCKS[name]()
     text, keys, x = repr(block), list(block._modules), torch.randn(3, 4)
@@ -789,6 +797,9 @@ def test_what_is_made_from_a_block_is_a_plain_sequence(name: str) -> None:
     assert type(chained) is Sequential
     assert torch.equal(chained(x), appended(block(x)))
     assert_pastes(chained, x)
+    whole = block[:]
+    assert type(whole) is Sequential
+    assert repr(whole).startswith("Sequential(\n")
     part = block[:1]
     assert type(part) is Sequential
     assert_pastes(part, x)

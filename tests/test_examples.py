@@ -57,9 +57,7 @@ def run_python(*arguments: str) -> str:
 @pytest.fixture(scope="module")
 def printed() -> dict[str, list[str]]:
     """What each example prints, and its errors, by path."""
-    told: dict[str, list[str]] = json.loads(
-        run_python("-c", RUN_ALL, *(str(EXAMPLES / f"{name}.py") for name in NAMES))
-    )
+    told: dict[str, list[str]] = json.loads(run_python("-c", RUN_ALL, *(str(EXAMPLES / f"{name}.py") for name in NAMES)))
     return told
 
 

@@ -30,7 +30,7 @@ from skipseq import (
     via,
 )
 
-from .same_network import assert_pastes, example, pasted
+from .same_network import NAMES, assert_pastes, example, pasted
 
 
 def linear(inputs: int = 4, outputs: int = 4) -> nn.Linear:
@@ -237,7 +237,7 @@ NETWORKS: dict[str, tuple[Callable[[], Sequential], dict[str, tuple[int, ...]]]]
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_pastes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # A user's own functions print by their names, which the user has.
-    monkeypatch.setitem(pasted.__globals__["NAMES"], "two", two)
+    monkeypatch.setitem(NAMES, "two", two)
     build, shapes = NETWORKS[name]
     net = build()
     values = {each: torch.randn(shape) for each, shape in shapes.items()}

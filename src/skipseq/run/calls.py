@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
+from torch._C import _get_tracing_state
+from torch.compiler import is_compiling
 
 from skipseq.check import arguments_fault
 from skipseq.errors import CallError, did_you_mean
@@ -19,7 +20,7 @@ __all__ = ["bind", "check_names", "placeholders", "traced"]
 
 def traced() -> bool:
     """Whether a tracer is at work: torch.compile or export, torch.jit.trace, or one that replaced the call of modules."""
-    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or nn.Module.__call__ is not MODULE_CALL
+    return is_compiling() or _get_tracing_state() is not None or nn.Module.__call__ is not MODULE_CALL
 
 
 def bind(wiring: Wiring, input: Any, others: Sequence[Any], values: Mapping[str, Any], what: str) -> dict[Value, Any]:

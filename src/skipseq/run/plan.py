@@ -35,9 +35,11 @@ class Plan:
 
     def __init__(self, root: nn.Module, wiring: Wiring) -> None:
         self.wiring = wiring
-        self.children = dict(root._modules)
+        self.children = list(root._modules.values())
         self.keys = list(root._modules)
         self.watched = [Watched.of(module) for module in below(root)]
+        # What is looked at in every call, as plain tuples: they are the fastest to unpack.
+        self.looks = [(vars(each.module), each.children, each.module, each.cls) for each in self.watched]
         self.always = frozenset(id(each.module) for each in self.watched if each.called)
         self.programs: dict[tuple[tuple[str, ...], frozenset[int]], Program] = {}
         #: Whether a call brings one input and nothing else, and the program of such a call when nobody watches.
@@ -45,27 +47,23 @@ class Plan:
         self.usual: Program | None = None
 
     def holds(self, root: nn.Module) -> bool:
-        """Whether the tree below the root is still the one that this plan was made for: same keys, order and children."""
-        modules = root._modules
-        if modules != self.children or [*modules] != self.keys:
+        """Whether the tree below the root is still the one that this plan was made for: same children, order and keys."""
+        if [*root._modules.values()] != self.children or [*root._modules] != self.keys:
             return False
-        for module, _, children, keys, _ in self.watched:
-            modules = module._modules
-            if modules != children or [*modules] != keys:
+        for each in self.watched:
+            modules = each.module._modules
+            if [*modules.values()] != each.children or [*modules] != each.keys:
                 return False
         return True
 
     def look(self, root: nn.Module) -> frozenset[int] | None:
-        """The identities of the modules that must be called now; nothing if the plan no longer holds."""
-        modules = root._modules
-        if modules != self.children or [*modules] != self.keys:
+        """The identities of the modules that must be called now; nothing if a program of this plan would be wrong."""
+        if [*root._modules.values()] != self.children:
             return None
         everywhere = _global_forward_hooks or _global_forward_pre_hooks or _global_backward_hooks or _global_backward_pre_hooks
         told = bool(everywhere)
-        for module, cls, children, keys, _ in self.watched:
-            own = module.__dict__
-            modules = own["_modules"]
-            if modules != children or [*modules] != keys:
+        for own, children, module, cls in self.looks:
+            if [*own["_modules"].values()] != children:
                 return None
             if (
                 own["_forward_hooks"]
@@ -90,7 +88,7 @@ class Plan:
         for path in set(self.wiring.paths) & set(wiring.paths):
             head, _, key = path.rpartition(".")
             part = inside_at(root, head)
-            before = next((each.children for each in self.watched if each.module is part), None)
+            before = next((dict(zip(w.keys, w.children, strict=True)) for w in self.watched if w.module is part), None)
             if part is None or before is None or part._modules.get(key) is before.get(key):
                 continue
             new_place = next((k for k, child in part._modules.items() if child is before.get(key)), None)
@@ -118,7 +116,7 @@ class Watched(NamedTuple):
 
     module: nn.Module
     cls: type
-    children: dict[str, Any]
+    children: list[Any]
     keys: list[str]
     called: bool
 
@@ -126,7 +124,7 @@ class Watched(NamedTuple):
     def of(cls, module: nn.Module) -> Watched:
         """A module as it is now."""
         called = not isinstance(module, Word) and not can_be_flat(module)
-        return cls(module, type(module), dict(module._modules), list(module._modules), called)
+        return cls(module, type(module), list(module._modules.values()), list(module._modules), called)
 
     def must_be_called(self) -> bool:
         """Whether somebody could tell if this module was run in place."""
