@@ -3,8 +3,7 @@
 # Each command makes what it needs: a virtual environment in .venv, with the versions of constraints.txt.
 # The first run installs (about a minute), later runs start at once.
 #
-# On Linux, torch from the package index brings the CUDA libraries, some gigabytes. Without a GPU, the CPU build is enough:
-#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
+# On Linux, torch from the package index brings the CUDA libraries, some gigabytes. Without a GPU, PyTorch's CPU build is enough.
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -36,10 +35,9 @@ check: .venv/test.stamp
 	$(PY) -m pytest $(PYTEST_ARGS)
 
 bench: .venv/test.stamp
-	@set -e; for script in benchmarks/[a-z]*.py; do \
-		if [ ! -e "$$script" ]; then echo "There are no benchmarks yet."; break; fi; \
-		echo "== $$script"; $(PY) "$$script"; \
-	done
+	$(PY) bench/overhead.py
+	$(PY) bench/memory.py
+	$(PY) bench/scale.py
 
 # What is installed: the stamp is newer than what it was made from.
 .venv/demo.stamp: pyproject.toml constraints.txt | .venv/bin/python
@@ -62,4 +60,4 @@ bench: .venv/test.stamp
 
 clean:
 	rm -rf .venv restored build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests examples benchmarks -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	find src tests examples bench -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

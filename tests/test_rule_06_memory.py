@@ -68,7 +68,6 @@ def peak(net: Callable[..., Any], fixed: nn.Module, *inputs: Tensor) -> int:
     """The peak of live bytes in one inference, the inputs included, parameters not."""
     with torch.no_grad():
         net(*inputs)  # what is prepared at the first call is not of interest
-        gc.collect()
         with LiveBytes([*fixed.parameters(), *fixed.buffers()], inputs) as live:
             net(*inputs)
     return live.peak

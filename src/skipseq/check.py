@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from skipseq.declare.compose import short
@@ -175,13 +176,18 @@ def arguments_fault(wiring: Wiring, given: list[str], what: str) -> CallError | 
     inputs = ", ".join(wiring.inputs) + (f"; by keyword {', '.join(wiring.needs)}" if wiring.needs else "")
     lines = [f"{what} was called with what it does not take.", f"  its inputs: {inputs}"]
     for name in unknown:
-        lines.append(f"  it does not know {name!r}.{did_you_mean(name, missing or known)}")
+        lines.append(f"  it does not know {name!r}.{suggestion(name, missing or known)}")
     for name in missing:
         reader = f", which net{wiring.readers[name]} reads and nothing inside gives" if name in wiring.readers else ""
-        lines.append(f"  it lacks {name!r}{reader}.{did_you_mean(name, nameable(wiring))}")
+        lines.append(f"  it lacks {name!r}{reader}.{suggestion(name, nameable(wiring))}")
     first, *rest = known
     call = ", ".join([first, *(f"{name}=..." if name.isidentifier() else f"**{{{name!r}: ...}}" for name in rest)])
     return CallError("\n".join([*lines, f"  Write net({call})."]))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What may have been meant, except while compiling or exporting: the comparison of names cannot be traced."""
+    return "" if torch.compiler.is_compiling() else did_you_mean(name, known)
 
 
 def nameable(wiring: Wiring) -> set[str]:
