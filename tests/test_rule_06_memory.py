@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, reject, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 import skipseq.run.sequential
 from skipseq import DenseBlock, Sequential, UNet, add, call, cat, here, pick, save, sub, take, via
-from skipseq.errors import ShapeError
+from skipseq.errors import ShapeError, WiringError
 
 from .random_networks import WIDTH, Network, Operation, networks
 
@@ -229,12 +230,12 @@ UNETS: dict[str, Callable[[Layers], Sequential]] = {
         Sequential(Sequential(*u.encoder_entries())), Sequential(u.bridge, Sequential(*u.decoder_entries()))
     ),
     "UNet": lambda u: UNet(
-        [Sequential(each) for each in u.encoders],
+        u.encoders,
         Sequential(u.downs[-1], u.bridge, u.ups[0]),
         [Sequential(each, up) for each, up in zip(u.decoders, [*u.ups[1:], nn.Identity()], strict=True)],
-    )
-    if u.levels == 1
-    else Sequential(*u.encoder_entries(), u.bridge, *u.decoder_entries()),
+        down=None,
+        join=cat,
+    ),
 }
 
 
@@ -332,21 +333,21 @@ def test_recorded_values_live_as_outputs_do() -> None:
     assert peak(lambda value: net.record(value, "part.0"), net, given) == calls.bound(given, ends[2], ends[4])
 
 
-@given(networks())
-@settings(max_examples=100)
+@st.composite
+def unambiguous(draw: Callable[..., Any]) -> Network:
+    """A random network; one whose labels turned out ambiguous is drawn again."""
+    try:
+        return draw(networks())
+    except WiringError:
+        reject()
+
+
+@given(unambiguous())
+@settings(max_examples=60, phases=[Phase.generate])
 def test_random_networks_need_the_bound(network: Network) -> None:
+    """Exactly: not a byte more, and the bound is reached."""
     inputs = [torch.randn(3, WIDTH, dtype=torch.float64) for _ in network.inputs]
-    measured, bound = peak(network.net, network.net, *inputs), bound_of(network, *inputs)
-    assert measured <= bound
-    if not any(isinstance(value, tuple) for value in values_of(network, *inputs)):
-        assert measured == bound
-
-
-def values_of(network: Network, *given: Tensor) -> Iterator[Any]:
-    values: dict[int, Any] = dict(zip(network.inputs, given, strict=True))
-    for operation in network.operations:
-        values[operation.gives] = operation.function(*(values[i] for i in operation.takes))
-        yield values[operation.gives]
+    assert peak(network.net, network.net, *inputs) == bound_of(network, *inputs)
 
 
 def test_the_measure_notices_a_value_that_is_kept() -> None:
@@ -449,14 +450,10 @@ def test_the_last_of_several_readers_counts() -> None:
 @pytest.mark.usefixtures("no_collector")
 def test_the_running_value_dies_when_the_next_is_there() -> None:
     mark, log = Mark(), list[bool]()
-    part = Sequential(mark, torch.sin, Look(mark, log), nn.Sequential(torch_cos(), Look(mark, log)))
+    part = Sequential(mark, torch.sin, Look(mark, log), nn.Sequential(nn.Tanh(), Look(mark, log)))
     with torch.no_grad():
         Sequential(torch.sin, part, Look(mark, log), Sequential(part, torch.sin))(torch.randn(3, 4))
     assert log == [False] * 5
-
-
-def torch_cos() -> nn.Module:
-    return nn.Tanh()
 
 
 @pytest.mark.usefixtures("no_collector")
@@ -547,10 +544,6 @@ class Sub(Sequential):
     """A class of its own, and nothing else."""
 
 
-def compiled(module: nn.Module) -> None:
-    module.compile(backend="eager")
-
-
 def on_instance(module: nn.Module) -> None:
     original = module.forward
     module.forward = lambda *args, **kwargs: original(*args, **kwargs)  # type: ignore[method-assign]
@@ -562,7 +555,6 @@ REASONS: dict[str, Callable[[nn.Module], Any]] = {
     "backward hook": lambda part: part.register_full_backward_hook(lambda *_: None),
     "backward pre-hook": lambda part: part.register_full_backward_pre_hook(lambda *_: None),
     "forward on the instance": on_instance,
-    "compiled": compiled,
 }
 
 
@@ -606,14 +598,13 @@ def test_a_part_that_nobody_looks_at_is_run_flat() -> None:
 @pytest.mark.parametrize("reason", REASONS.values(), ids=REASONS)
 def test_a_part_is_called_where_somebody_could_tell(reason: Callable[[nn.Module], Any]) -> None:
     net, part = with_part()
-    value = torch.randn(3, 4)
+    value = torch.randn(3, 4, requires_grad=True)
     expected = outcome(net, value)
     handle = reason(part)
-    if reason is not compiled:
-        assert_called(net, part, 1)
+    assert_called(net, part, 1)
     for one, other in zip(outcome(net, value), expected, strict=True):
         torch.testing.assert_close(one, other)
-    if hasattr(handle, "remove"):
+    if reason is not on_instance:
         handle.remove()
         assert_called(net, part, 0)
         assert all(torch.equal(a, b) for a, b in zip(outcome(net, value), expected, strict=True))
@@ -622,6 +613,7 @@ def test_a_part_is_called_where_somebody_could_tell(reason: Callable[[nn.Module]
         assert_called(net, part, 0)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 def test_a_compiled_part_is_called_compiled() -> None:
     net, part = with_part()
     value = torch.randn(3, 4)
@@ -677,7 +669,7 @@ def test_a_forward_of_its_own_changes_the_result_as_it_says() -> None:
 @pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward"])
 def test_global_hooks_see_every_part(kind: str) -> None:
     net, part = with_part()
-    value, seen = torch.randn(3, 4), []
+    value, seen = torch.randn(3, 4, requires_grad=True), []
     expected = outcome(net, value)
     register = getattr(torch.nn.modules.module, f"register_module_{kind}_hook")
     handle = register(lambda module, *_: seen.append(module))
@@ -707,10 +699,6 @@ def test_errors_and_paths_are_the_same(reason: Callable[[nn.Module], Any], fault
         with pytest.raises(RuntimeError) as caught:
             net(torch.zeros(3, 4))
         told.append((type(caught.value), str(caught.value), getattr(caught.value, "__notes__", [])))
-    if reason is compiled:  # inside a compiled region torch explains, where eager mode does not run
-        assert len(told) == 3
-        torch._dynamo.reset()
-        return
     assert told[0] == told[1] == told[2]
     assert "net.part.deep" in told[0][1] + "".join(told[0][2])
 

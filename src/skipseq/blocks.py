@@ -9,21 +9,8 @@ from torch import Tensor, nn
 
 from skipseq.declare.entries import entry_fault, is_pair, number, read_entries
 from skipseq.declare.functions import is_function, written
-from skipseq.declare.words import (
-    CallWord,
-    JoinWord,
-    PickWord,
-    Word,
-    add,
-    cat,
-    describe,
-    here,
-    mul,
-    save,
-    sub,
-    take,
-    via,
-)
+from skipseq.declare.vocabulary import add, cat, mul, save, sub, take, via
+from skipseq.declare.words import CallWord, JoinWord, PickWord, Word, describe, here
 from skipseq.errors import WiringError
 from skipseq.run import Sequential
 from skipseq.views.text import Written

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skipseq.declare.compose import short
+from skipseq.declare.words import short
 from skipseq.errors import CallError, DeviceError, Met, OverwriteError, ShapeError, ValueFault, did_you_mean
 from skipseq.wiring import Join, Number, Part, Step, Value, Wiring, named_by_user, place_of, reads
 

@@ -1,19 +1,17 @@
 """From the children of a container to its wiring.
 
-Names are resolved here and nowhere else, once, when a tree is put together. A name is looked for among the container's
-own earlier entries, then among the labels saved inside its earlier parts; what is found nowhere is a need, which the
-container around it resolves in the same way.
+Names are resolved here and nowhere else, once, when a tree is put together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from keyword import iskeyword
 
 from torch import nn
 
-from skipseq.errors import WiringError, did_you_mean
+from skipseq.errors import WiringError
 from skipseq.wiring import (
     Join,
     Layer,
@@ -27,15 +25,13 @@ from skipseq.wiring import (
     Value,
     Wiring,
     find_overwrites,
-    named_by_user,
-    reachable,
-    value_at,
 )
 
 from . import words
 from .containers import children_of, inside, is_plain, is_wired
 from .functions import Function
-from .words import Called, CallWord, Joined, JoinWord, PickWord, SaveWord, TakeWord, Via, Word, here
+from .scope import Draft, Scope
+from .words import Called, CallWord, Joined, JoinWord, PickWord, SaveWord, TakeWord, Via, Word, here, short
 
 __all__ = ["compose", "grouped"]
 
@@ -69,42 +65,14 @@ def grouped(children: Mapping[str, nn.Module]) -> list[list[tuple[str, nn.Module
     return groups
 
 
-@dataclass(slots=True)
-class Draft:
-    """A part while its container is put together: later entries may still ask for its inner values."""
-
-    step: Part
-    wants: dict[str, Value] = field(default_factory=dict)
-
-    def path(self) -> str:
-        return ".".join(self.step.path)
-
-    def finished(self) -> Part:
-        return replace(self.step, wants=tuple(self.wants), gives=(*self.step.gives, *self.wants.values()))
-
-
-class Composer:
+class Composer(Scope):
     """Walks the entries of one container in order, with the running value and the names known so far."""
 
     def __init__(self, children: Mapping[str, nn.Module], inputs: tuple[str, ...] | None) -> None:
+        super().__init__(inputs)
         self.entries = grouped(children)
-        self.inputs = inputs or ("input",)
-        self.closed = inputs is not None
-        self.count = len(self.inputs)
-        self.names: dict[str, Value] = {name: i for i, name in enumerate(self.inputs)}
-        self.needs: dict[str, Value] = {}
-        self.readers: dict[str, str] = {}
         self.steps: list[Step | Draft] = []
-        self.drafts: dict[str, Draft] = {}
-        self.inner: dict[str, list[str]] = {}
-        self.labels: dict[str, tuple[str, ...]] = {}
-        self.paths: dict[str, None] = {}
-        self.faults: list[str] = []
         self.running: Value = 0
-        self.index = 0
-        self.key = ""
-        self.entry: list[tuple[str, nn.Module]] = []
-        self.returned = ""
         self.keys = {key for entry in self.entries for key, _ in entry}
         self.wirings = self.wirings_of(children)
         self.saves = self.find_saves()
@@ -196,16 +164,6 @@ class Composer:
             self.running = given
         else:
             self.running = self.apply(word, (self.key,), (self.running,))
-
-    def new(self) -> Value:
-        """A value that was not there before."""
-        self.count += 1
-        return self.count - 1
-
-    def fault(self, text: str, advice: str = "") -> None:
-        """Notes a fault of the entry at hand, or of ``outputs``."""
-        place = self.returned or f"net[{self.index}] {written_entry(self.entry)}"
-        self.faults.append(f"{place} {text}" + (f"\n  {advice}" if advice else ""))
 
     def save(self, word: SaveWord) -> None:
         """Labels are names for the running value, or for the parts of a tuple."""
@@ -324,93 +282,6 @@ class Composer:
             self.inner.setdefault(label, []).extend(found)
             self.labels[label] = self.labels.get(label, ()) + found
         return value
-
-    # Names
-
-    def resolve(self, name: str, wiring: Wiring | None = None, path: tuple[str, ...] = ()) -> Value:
-        """The value that a name means here, for a word of this container or for the need of a part."""
-        if name == "input":
-            return 0
-        if name in self.names:
-            return self.names[name]
-        if "." in name:
-            return self.resolve_path(name, wiring, path)
-        found = self.inner.get(name, [])
-        if len(found) == 1:
-            return self.wanted(found[0])
-        if len(found) > 1:
-            self.fault(
-                f"{reads_as(wiring, name)} {name!r}, which is saved at {' and at '.join(map(repr, found))}.",
-                f"Write the path of the one that is meant: {found[-1]!r}.",
-            )
-            return self.new()
-        if name in self.saves or name in self.keys:
-            where = f"saved at {self.saves[name]}" if name in self.saves else f"the output of layer {name!r}"
-            self.fault(
-                f"{reads_as(wiring, name)} {name!r} before it is there: it is {where}.",
-                "A skip leads forward: save the value before the entry that reads it.",
-            )
-            return self.new()
-        return self.need(name, wiring, path)
-
-    def resolve_path(self, name: str, wiring: Wiring | None, path: tuple[str, ...]) -> Value:
-        """The value that a dotted path means: a label or an entry inside an earlier part."""
-        head = name.partition(".")[0]
-        if (found := self.draft_at(name)) is not None:
-            draft, rest = found
-            if reachable(draft.step.wiring, rest):
-                self.paths[name] = None
-                return self.wanted(name)
-            known = [name.removesuffix(rest) + each for each in draft.step.wiring.names]
-            self.fault(f"{reads_as(wiring, name)} {name!r}, which does not exist.{did_you_mean(name, known)}")
-        elif head in self.names:
-            self.fault(
-                f"{reads_as(wiring, name)} {name!r}, but {head!r} is no sequence: values inside it cannot be reached.",
-                f"Refer to its output, {head!r}, or write it as a Sequential.",
-            )
-        elif head in self.keys:
-            self.fault(
-                f"{reads_as(wiring, name)} {name!r} before it is there: {head!r} has not given its output yet.",
-                "A skip leads forward: save the value before the entry that reads it.",
-            )
-        else:
-            return self.need(name, wiring, path)
-        return self.new()
-
-    def draft_at(self, path: str) -> tuple[Draft, str] | None:
-        """The earlier part that a dotted path leads into, and the rest of the path inside it."""
-        for end in (i for i, letter in enumerate(path) if letter == "."):
-            if path[:end] in self.drafts:
-                return self.drafts[path[:end]], path[end + 1 :]
-        return None
-
-    def wanted(self, path: str) -> Value:
-        """An inner value of an earlier part, which the part will return besides its result."""
-        found = self.draft_at(path)
-        assert found is not None
-        draft, rest = found
-        inner = value_at(draft.step.wiring, rest)
-        if inner is not None and inner == draft.step.wiring.result:
-            return draft.step.gives[0]
-        if rest not in draft.wants:
-            draft.wants[rest] = self.new()
-        return draft.wants[rest]
-
-    def need(self, name: str, wiring: Wiring | None, path: tuple[str, ...]) -> Value:
-        """A name that nothing inside gives: an input by keyword, unless the sequence is closed."""
-        if self.closed:
-            advice = f"Save the value before it is read, or name it in inputs={self.inputs!r}."
-            self.fault(f"{reads_as(wiring, name)} {name!r}, which nothing gives.{self.nearest(name)}", advice)
-            return self.new()
-        if name not in self.needs:
-            self.needs[name] = self.new()
-            place = f".{'.'.join(path)}" if path and path[-1].isidentifier() else f"[{self.index}]"
-            self.readers[name] = place + wiring.readers.get(name, "") if wiring else f"[{self.index}]"
-        return self.needs[name]
-
-    def nearest(self, name: str) -> str:
-        """The name that may have been meant, among those that a user gave."""
-        return did_you_mean(name, [*filter(named_by_user, self.names), *self.inner])
 
     def results(self, outputs: str | tuple[str, ...] | None) -> Value | tuple[Value, ...]:
         """The value, or the values, that the container returns."""
@@ -542,26 +413,3 @@ def flat(operands: Iterable[words.Operand]) -> list[words.Operand]:
         elif isinstance(operand, Joined | Called):
             found += flat(operand.operands)
     return found
-
-
-def reads_as(wiring: Wiring | None, name: str) -> str:
-    """The verb of a fault: a word reads, a part needs what a word inside it reads."""
-    if wiring is None:
-        return "reads"
-    return f"(at {wiring.readers.get(name, 'its inside')} inside it) reads"
-
-
-def written_entry(entry: list[tuple[str, nn.Module]]) -> str:
-    """An entry in one line, as it was written."""
-    word = entry[0][1]
-    if not isinstance(word, Word):
-        return f"{type(word).__name__}(...)" if "\n" in repr(word) else repr(word)
-    if isinstance(word, CallWord) and len(entry) == 2:
-        return words.write_call(short(entry[1][1]), word.called, word, short)
-    return word.written(short)
-
-
-def short(module: nn.Module) -> str:
-    """A module in one line."""
-    text = repr(module)
-    return text if "\n" not in text else f"{type(module).__name__}(...)"

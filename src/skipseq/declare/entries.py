@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from skipseq.errors import did_you_mean
 
-from .compose import grouped, short
+from .compose import grouped
 from .functions import Function, hidden_module, is_function, written
-from .words import BARE_WORDS, CallWord, Here, Picker, PickWord, Via, Word, describe
+from .vocabulary import BARE_WORDS, Picker
+from .words import CallWord, Here, PickWord, Via, Word, describe, short
 
 __all__ = ["Children", "entries_of", "number", "read_entries", "with_skips"]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from torch import nn
 
-from skipseq.declare.compose import compose, grouped, short
+from skipseq.declare.compose import compose, grouped
 from skipseq.declare.containers import Container, children_of
 from skipseq.declare.entries import Children, is_automatic, number, read_entries, with_skips
-from skipseq.declare.words import SaveWord, TakeWord, Word, describe
+from skipseq.declare.words import SaveWord, TakeWord, Word, describe, short
 from skipseq.errors import WiringError
 from skipseq.wiring import Part, Value, Wiring, place_of, reachable, reads
 

@@ -17,10 +17,9 @@ from torch.nn.modules.module import (
     _global_forward_pre_hooks,
 )
 
-from skipseq.declare.compose import short
 from skipseq.declare.containers import inside, is_plain, is_wired
 from skipseq.declare.functions import Function
-from skipseq.declare.words import Word
+from skipseq.declare.words import Word, short
 from skipseq.wiring import Wiring, reaching
 
 from .program import Program, make_program

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from skipseq.check import join_fault, note_place, overwrite_fault, pass_through, returned_fault
-from skipseq.declare.compose import short
+from skipseq.declare.words import short
 from skipseq.wiring import Join, Layer, Part, Step, Value, Wiring
 
 from .emit import Emitter, Overwritten

@@ -9,10 +9,10 @@ from typing import Any, Self
 
 from torch import nn
 
-from skipseq.declare.compose import compose, grouped, short
+from skipseq.declare.compose import compose, grouped
 from skipseq.declare.containers import Container, children_of, is_plain, is_wired
 from skipseq.declare.entries import Children, is_automatic, read_entries
-from skipseq.declare.words import CallWord, Word, describe
+from skipseq.declare.words import CallWord, Word, describe, short
 from skipseq.errors import WiringError
 from skipseq.views.text import Written, format_sequence
 from skipseq.wiring import Wiring, reaching

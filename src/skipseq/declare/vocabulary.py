@@ -1,0 +1,169 @@
+"""The vocabulary: the functions that a user calls to write words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .words import CallWord, JoinWord, PickWord, SaveWord, TakeWord, Via, here
+
+__all__ = ["BARE_WORDS", "Picker", "add", "call", "cat", "here", "mul", "pick", "save", "sub", "take", "via"]
+
+
+class Picker:
+    """What ``pick`` is: indexing it gives the word."""
+
+    def __getitem__(self, choice: Any) -> PickWord:
+        return PickWord(choice)
+
+    def __repr__(self) -> str:
+        return "pick"
+
+
+def save(*labels: str) -> SaveWord:
+    """Names the running value and passes it on; several labels name the parts of a tuple.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, add, save
+    >>> net = Sequential(nn.Linear(4, 4), save("x1"), nn.ReLU(), add("x1"))
+    >>> net(torch.zeros(2, 4)).shape
+    torch.Size([2, 4])
+
+    Args:
+        labels: identifiers other than ``input``; each is saved once in a sequence.
+    """
+    return SaveWord(labels)
+
+
+def cat(*operands: Any, dim: int = 1) -> JoinWord:
+    """Concatenates the running value with earlier ones: ``cat("x1")`` is ``cat(here, "x1")``.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, cat
+    >>> net = Sequential(("conv1", nn.Conv2d(3, 16, 3, padding=1)), nn.ReLU(), cat("conv1"))
+    >>> net(torch.zeros(2, 3, 8, 8)).shape
+    torch.Size([2, 32, 8, 8])
+
+    Args:
+        operands: references, ``here``, ``via(...)``, joins and calls. With two or more, one must be ``here``.
+        dim: the dimension along which values are put together; 1 are the channels of ``(batch, channels, ...)``.
+
+    Raises:
+        ShapeError: when called, if the values differ in another dimension.
+    """
+    return JoinWord("cat", operands, dim=dim)
+
+
+def add(*operands: Any, broadcast: bool = False) -> JoinWord:
+    """Adds earlier values to the running value: ``add("x1")`` is ``add(here, "x1")``.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, add
+    >>> block = Sequential(nn.Linear(8, 8), nn.ReLU(), add("input"))
+    >>> block(torch.ones(2, 8)).shape
+    torch.Size([2, 8])
+
+    Args:
+        operands: references, ``here``, ``via(...)``, joins, calls and numbers. With two or more, one must be ``here``.
+        broadcast: allows values of different shapes, as torch broadcasts them.
+
+    Raises:
+        ShapeError: when called, if the shapes differ and ``broadcast`` is off.
+    """
+    return JoinWord("add", operands, broadcast=broadcast)
+
+
+def sub(*operands: Any, broadcast: bool = False) -> JoinWord:
+    """Subtracts from the running value: ``sub("x1")`` is ``sub(here, "x1")``, and ``sub(1.0, here)`` is one minus it.
+
+    >>> import torch
+    >>> from skipseq import Sequential, sub
+    >>> Sequential(sub(1.0, "input"))(torch.tensor([0.25]))
+    Traceback (most recent call last):
+    ...
+    skipseq.errors.WiringError: 1 fault in Sequential
+      net[0] sub(1.0, 'input') does not say where the running value goes.
+        Write sub(here, 1.0, 'input'), or take(sub(1.0, 'input')) to leave it out.
+    >>> from skipseq import here
+    >>> Sequential(sub(1.0, here))(torch.tensor([0.25]))
+    tensor([0.7500])
+
+    Arguments and errors are those of :func:`add`.
+    """
+    return JoinWord("sub", operands, broadcast=broadcast)
+
+
+def mul(*operands: Any, broadcast: bool = False) -> JoinWord:
+    """Multiplies the running value: ``mul("gate")`` is ``mul(here, "gate")``, ``mul(0.2)`` scales it.
+
+    >>> import torch
+    >>> from skipseq import Sequential, mul
+    >>> Sequential(mul(0.5))(torch.tensor([3.0]))
+    tensor([1.5000])
+
+    Arguments and errors are those of :func:`add`.
+    """
+    return JoinWord("mul", operands, broadcast=broadcast)
+
+
+def call(layer: Any, *operands: Any, **named: Any) -> CallWord:
+    """Calls a layer or function of more than one input: ``call(layer, "t")`` is ``call(layer, here, "t")``.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, call, save
+    >>> net = Sequential(nn.Linear(4, 4), save("x1"), nn.Tanh(), call(torch.maximum, "x1"))
+    >>> net(torch.zeros(2, 4)).shape
+    torch.Size([2, 4])
+
+    Args:
+        layer: a module, which keeps its own number and ``state_dict`` keys, or a function.
+        operands: references, ``here``, ``via(...)``, joins, calls and numbers, in the order of the layer's inputs.
+        named: the same, by the layer's argument names: ``key_padding_mask="mask"``. A string is always a reference;
+            for a constant string, wrap the function: ``functools.partial(interpolate, mode="nearest")``.
+    """
+    return CallWord(layer, operands, named)
+
+
+def take(operand: Any) -> TakeWord:
+    """The running value becomes another one, which starts a second branch.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, add, take
+    >>> net = Sequential(("left", nn.Linear(4, 8)), take("input"), ("right", nn.Linear(4, 8)), add("left"))
+    >>> net(torch.zeros(2, 4)).shape
+    torch.Size([2, 8])
+
+    Args:
+        operand: a reference, ``via(...)``, a join or a call. A join here means exactly what it lists.
+    """
+    return TakeWord(operand)
+
+
+def via(operand: Any, *layers: Any) -> Via:
+    """An operand: the named value after these layers, as in a projected shortcut.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from skipseq import Sequential, add, via
+    >>> block = Sequential(nn.Conv2d(64, 128, 3, 2, 1), ("downsample", add(via("input", nn.Conv2d(64, 128, 1, 2)))))
+    >>> block(torch.zeros(1, 64, 8, 8)).shape
+    torch.Size([1, 128, 4, 4])
+    >>> list(block.state_dict())
+    ['0.weight', '0.bias', 'downsample.0.weight', 'downsample.0.bias']
+
+    Args:
+        operand: a reference or ``here``.
+        layers: modules or functions, called one after the other.
+    """
+    return Via(operand, layers)
+
+
+pick = Picker()
+
+
+#: The words as one may forget to call them.
+BARE_WORDS = (save, cat, add, sub, mul, call, take, via)
