@@ -229,13 +229,7 @@ UNETS: dict[str, Callable[[Layers], Sequential]] = {
     "everything three deep": lambda u: Sequential(
         Sequential(Sequential(*u.encoder_entries())), Sequential(u.bridge, Sequential(*u.decoder_entries()))
     ),
-    "UNet": lambda u: UNet(
-        u.encoders,
-        Sequential(u.downs[-1], u.bridge, u.ups[0]),
-        [Sequential(each, up) for each, up in zip(u.decoders, [*u.ups[1:], nn.Identity()], strict=True)],
-        down=None,
-        join=cat,
-    ),
+    "UNet": lambda u: UNet(u.encoders, u.bridge, u.decoders, down=u.downs, up=u.ups),
 }
 
 

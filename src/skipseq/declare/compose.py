@@ -269,7 +269,7 @@ class Composer(Scope):
             return value
         self.check_arguments(wiring, path, takes, named)
         given = {name for name, _ in named}
-        needs: Named = tuple((name, self.resolve(name, wiring, path)) for name in wiring.needs if name not in given)
+        needs: Named = tuple((name, self.resolve_need(name, wiring, path)) for name in wiring.needs if name not in given)
         value = self.new()
         own = tuple((name, operand) for name, operand in named if name in wiring.inputs)
         needs += tuple((name, operand) for name, operand in named if name in wiring.needs)

@@ -52,6 +52,7 @@ def number(children: Children) -> dict[str, nn.Module]:
     >>> list(number([(None, nn.ReLU()), (None, save("x")), ("relu", nn.ReLU()), (None, nn.ReLU()), (None, add("x"))]))
     ['0', 'save_0', 'relu', '2', 'add_0']
     """
+    names = {name for name, _ in children if name is not None}
     counts: dict[str, int] = {}
     keyed: dict[str, nn.Module] = {}
     for name, child in children:
@@ -59,7 +60,7 @@ def number(children: Children) -> dict[str, nn.Module]:
         count = counts.get(kind, 0)
         counts[kind] = count + 1
         key = name if name is not None else f"{kind}_{count}" if kind else str(count)
-        while key in keyed and name is None:
+        while name is None and (key in keyed or key in names):
             # A user's own name stands where the number would be: the next free one is taken.
             count += 1
             key = f"{kind}_{count}" if kind else str(count)

@@ -54,8 +54,8 @@ class Scope:
         self.needs: dict[str, Value] = {}
         self.readers: dict[str, str] = {}
         self.paths: dict[str, None] = {}
-        #: The entry at hand, or the outputs that are being resolved.
-        self.index, self.key, self.returned = 0, "", ""
+        #: The entry at hand, the place of the reader inside it, or the outputs that are being resolved.
+        self.index, self.key, self.returned, self.reader = 0, "", "", ""
         self.entry: list[tuple[str, nn.Module]] = []
         self.faults: list[str] = []
 
@@ -65,37 +65,45 @@ class Scope:
         return self.count - 1
 
     def fault(self, text: str, advice: str = "") -> None:
-        """Notes a fault of the entry at hand, or of ``outputs``."""
-        place = self.returned or f"net[{self.index}] {written_entry(self.entry)}"
-        self.faults.append(f"{place} {text}" + (f"\n  {advice}" if advice else ""))
+        """Notes a fault of the entry at hand, of the word inside it that reads a need, or of ``outputs``."""
+        word = f"net{self.reader}" if self.reader else f"net[{self.index}] {written_entry(self.entry)}"
+        self.faults.append(f"{self.returned or word} {text}" + (f"\n  {advice}" if advice else ""))
 
-    def resolve(self, name: str, wiring: Wiring | None = None, path: tuple[str, ...] = ()) -> Value:
-        """The value that a name means here, for a word of this container or for the need of a part."""
+    def resolve(self, name: str) -> Value:
+        """The value that a name means here."""
         if name == "input":
             return 0
         if name in self.names:
             return self.names[name]
         if "." in name:
-            return self.resolve_path(name, wiring, path)
+            return self.resolve_path(name)
         found = self.inner.get(name, [])
         if len(found) == 1:
             return self.wanted(found[0])
         if len(found) > 1:
             self.fault(
-                f"{reads_as(wiring, name)} {name!r}, which is saved at {' and at '.join(map(repr, found))}.",
+                f"reads {name!r}, which is saved at {' and at '.join(map(repr, found))}.",
                 f"Write the path of the one that is meant: {found[-1]!r}.",
             )
             return self.new()
         if name in self.saves or name in self.keys:
             where = f"saved at {self.saves[name]}" if name in self.saves else f"the output of layer {name!r}"
             self.fault(
-                f"{reads_as(wiring, name)} {name!r} before it is there: it is {where}.",
+                f"reads {name!r} before it is there: it is {where}.",
                 "A skip leads forward: save the value before the entry that reads it.",
             )
             return self.new()
-        return self.need(name, wiring, path)
+        return self.need(name)
 
-    def resolve_path(self, name: str, wiring: Wiring | None, path: tuple[str, ...]) -> Value:
+    def resolve_need(self, name: str, wiring: Wiring, path: tuple[str, ...]) -> Value:
+        """The value that the need of a part means here."""
+        place = f".{'.'.join(path)}" if path[-1].isidentifier() else f"[{self.index}]"
+        self.reader = place + wiring.readers.get(name, "")
+        value = self.resolve(name)
+        self.reader = ""
+        return value
+
+    def resolve_path(self, name: str) -> Value:
         """The value that a dotted path means: a label or an entry inside an earlier part."""
         head = name.partition(".")[0]
         if (found := self.draft_at(name)) is not None:
@@ -104,19 +112,19 @@ class Scope:
                 self.paths[name] = None
                 return self.wanted(name)
             known = [name.removesuffix(rest) + each for each in draft.step.wiring.names]
-            self.fault(f"{reads_as(wiring, name)} {name!r}, which does not exist.{did_you_mean(name, known)}")
+            self.fault(f"reads {name!r}, which does not exist.{did_you_mean(name, known)}")
         elif head in self.names:
             self.fault(
-                f"{reads_as(wiring, name)} {name!r}, but {head!r} is no sequence: values inside it cannot be reached.",
+                f"reads {name!r}, but {head!r} is no sequence: values inside it cannot be reached.",
                 f"Refer to its output, {head!r}, or write it as a Sequential.",
             )
         elif head in self.keys:
             self.fault(
-                f"{reads_as(wiring, name)} {name!r} before it is there: {head!r} has not given its output yet.",
+                f"reads {name!r} before it is there: {head!r} has not given its output yet.",
                 "A skip leads forward: save the value before the entry that reads it.",
             )
         else:
-            return self.need(name, wiring, path)
+            return self.need(name)
         return self.new()
 
     def draft_at(self, path: str) -> tuple[Draft, str] | None:
@@ -138,25 +146,17 @@ class Scope:
             draft.wants[rest] = self.new()
         return draft.wants[rest]
 
-    def need(self, name: str, wiring: Wiring | None, path: tuple[str, ...]) -> Value:
+    def need(self, name: str) -> Value:
         """A name that nothing inside gives: an input by keyword, unless the sequence is closed."""
         if self.closed:
             advice = f"Save the value before it is read, or name it in inputs={self.inputs!r}."
-            self.fault(f"{reads_as(wiring, name)} {name!r}, which nothing gives.{self.nearest(name)}", advice)
+            self.fault(f"reads {name!r}, which nothing gives.{self.nearest(name)}", advice)
             return self.new()
         if name not in self.needs:
             self.needs[name] = self.new()
-            place = f".{'.'.join(path)}" if path and path[-1].isidentifier() else f"[{self.index}]"
-            self.readers[name] = place + wiring.readers.get(name, "") if wiring else f"[{self.index}]"
+            self.readers[name] = self.reader or f"[{self.index}]"
         return self.needs[name]
 
     def nearest(self, name: str) -> str:
         """The name that may have been meant, among those that a user gave."""
         return did_you_mean(name, [*filter(named_by_user, self.names), *self.inner])
-
-
-def reads_as(wiring: Wiring | None, name: str) -> str:
-    """The verb of a fault: a word reads, a part needs what a word inside it reads."""
-    if wiring is None:
-        return "reads"
-    return f"(at {wiring.readers.get(name, 'its inside')} inside it) reads"
