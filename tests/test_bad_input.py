@@ -167,7 +167,7 @@ def test_reading_before_saving() -> None:
     text = faults(
         lambda: Sequential(("dec", Sequential(linear(), add("x1"))), ("enc", Sequential(save("x1"), linear())))
     )
-    says(text, "net[0]", "'x1' before it is there", "net[1]")
+    says(text, "net.dec[1]", "'x1' before it is there", "net[1]")
 
 
 def test_a_layer_that_reads_its_own_output() -> None:

@@ -377,9 +377,7 @@ def test_residual_blocks_of_linear_layers_whole_and_repeated() -> None:
 
 
 def test_input_in_via_call_and_outputs() -> None:
-    part = Sequential(
-        Plus(1.0), call(torch.maximum, "input"), add(via("input", Plus(10.0))), outputs=("input", "add_0", "0")
-    )
+    part = Sequential(Plus(1.0), call(torch.maximum, "input"), add(via("input", Plus(10.0))), outputs=("input", "add_0", "0"))
     assert [float(each) for each in part(zeros() + 2.0)] == [2.0, 15.0, 3.0]
     inner = Sequential(Plus(5.0), part)
     assert [float(each) for each in inner(zeros() + 2.0)] == [7.0, 25.0, 8.0]

@@ -324,9 +324,10 @@ def test_an_input_is_bound_by_name_and_in_order() -> None:
 
 def test_a_binding_that_the_part_does_not_know_is_a_fault() -> None:
     part = Sequential(linear(), add("x1"))
-    assert "passes values that the part does not know" in faults(
-        lambda: Sequential(linear(), save("h"), call(part, here, x2="h"))
-    )[0]
+    assert (
+        "passes values that the part does not know"
+        in faults(lambda: Sequential(linear(), save("h"), call(part, here, x2="h")))[0]
+    )
     assert faults(lambda: Sequential(linear(), save("h"), nn.Tanh(), call(part, here, "h")))
 
 
@@ -399,7 +400,14 @@ def test_all_faults_at_once_and_needs_are_none_of_them() -> None:
         )
     )  # fmt: skip
     assert len(found) == 6, found
-    for part in ("saves 'a' again", "'later' before it is there", "'p.s' and at 'q.s'", "p.nothing", "not a label", "missing"):
+    for part in (
+        "saves 'a' again",
+        "'later' before it is there",
+        "'p.s' and at 'q.s'",
+        "p.nothing",
+        "not a label",
+        "missing",
+    ):
         assert sum(part in fault for fault in found) == 1, part
 
 

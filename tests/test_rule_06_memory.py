@@ -391,7 +391,6 @@ class Look(nn.Module):
 @pytest.fixture
 def no_collector() -> Iterator[None]:
     """Nothing is freed but by its last reference."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()
@@ -575,7 +574,8 @@ def calls_of(part: nn.Module) -> Iterator[list[Any]]:
 
 def outcome(net: nn.Module, value: Tensor) -> list[Tensor]:
     output = net(value)
-    return [output, *torch.autograd.grad(output.square().sum(), list(net.parameters()))]
+    leaves = [*net.parameters(), *([value] if value.requires_grad else [])]
+    return [output, *torch.autograd.grad(output.square().sum(), leaves)]
 
 
 def assert_called(net: Sequential, part: nn.Module, times: int) -> None:
@@ -627,7 +627,7 @@ def test_a_compiled_part_is_called_compiled() -> None:
 @pytest.mark.parametrize("cls", [Own, Sub], ids=["own forward", "subclass"])
 def test_subclasses(cls: type[Sequential]) -> None:
     """A class with a forward of its own is called; the results are the same for both."""
-    net, part = with_part()
+    net, _ = with_part()
     other, other_part = with_part(cls)
     other.load_state_dict(net.state_dict())
     value = torch.randn(3, 4)

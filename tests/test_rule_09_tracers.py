@@ -17,7 +17,7 @@ from torch.export import Dim
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from skipseq import Sequential, UNet, add, cat, here, mul
+from skipseq import Sequential, UNet, add, cat, here, mul, save
 from skipseq.errors import CallError
 
 from .citizen_networks import NETWORKS, Inputs, Network, Outcome, conditioned, crossed, images, outcome, separate, vectors
@@ -299,6 +299,16 @@ def test_an_exported_network_can_be_trained() -> None:
     module = torch.export.export(net, x, strict=True).module()
     found, expected = outcome(module, x), outcome(hand, x)
     same(found, expected)
+
+
+def test_a_part_edited_right_before_it_is_exported() -> None:
+    net = Sequential(("encoder", Sequential(nn.Linear(4, 4), save("a"))), ("decoder", Sequential(nn.Tanh(), add("a"))))
+    x = torch.randn(2, 4)
+    net(x)
+    net.decoder.append(nn.Softplus())
+    program = torch.export.export(net, (x,), strict=True)
+    torch.testing.assert_close(program.module()(x), net(x))
+    torch.testing.assert_close(net(x), nn.functional.softplus(torch.tanh(net.encoder(x)) + net.encoder(x)))
 
 
 def test_a_missing_need_is_told_at_export() -> None:

@@ -291,12 +291,11 @@ class Composer(Scope):
         self.returned = f"outputs={outputs!r}"
         values = []
         for name in names:
-            before = len(self.needs)
-            value = self.resolve(name)
-            if len(self.needs) > before:
-                del self.needs[name]
+            before = dict(self.needs)
+            values.append(self.resolve(name))
+            if name in self.needs:
+                self.needs = before
                 self.fault(f"names {name!r}, which nothing gives.{self.nearest(name)}")
-            values.append(value)
         return values[0] if isinstance(outputs, str) else tuple(values)
 
     # Faults that need no name to be resolved
@@ -304,10 +303,10 @@ class Composer(Scope):
     def check_label(self, label: object, same_word: tuple[object, ...]) -> bool:
         """Whether a label may be saved here; ``same_word`` are the labels before it in its word."""
         first = self.names.get(label) if isinstance(label, str) else None
-        if not isinstance(label, str) or not label.isidentifier() or iskeyword(label) or label == "input":
-            # A keyword of Python could not be passed by keyword, and one of them asks a part for inner values.
+        if not isinstance(label, str) or not label.isidentifier() or iskeyword(label) or label in ("input", "self"):
+            # A keyword of Python, or self, could not be passed by keyword; and one of them asks a part for inner values.
             self.fault(
-                f"saves {label!r}: a label is an identifier other than 'input', and no keyword of Python.",
+                f"saves {label!r}: a label is an identifier other than 'input' and 'self', and no keyword of Python.",
                 "Write save('x1').",
             )
         elif label in same_word or (label in self.labels and self.labels[label][0] == label):

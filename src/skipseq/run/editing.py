@@ -105,7 +105,7 @@ def read_names(names: Iterable[str] | None, what: str, faults: list[str]) -> tup
     given = (names,) if isinstance(names, str) else tuple(names)
     before = len(faults)
     for name in given:
-        if not isinstance(name, str) or (what == "inputs" and (not name.isidentifier() or iskeyword(name))):
+        if not isinstance(name, str) or (what == "inputs" and (not name.isidentifier() or iskeyword(name) or name == "self")):
             faults.append(f"{what}={names!r} names {describe(name)}; write names: {what}=('x', 't').")
     if len(faults) == before and len(set(given)) < len(given) and what == "inputs":
         faults.append(f"{what}={names!r} names one input twice. Rename one of them.")

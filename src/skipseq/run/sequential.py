@@ -7,6 +7,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
+import torch
 from torch import nn
 
 from skipseq.declare.compose import compose, grouped
@@ -151,11 +152,17 @@ class Sequential(Container):
         """The wiring of this sequence, verified against its children as they are now."""
         plan: Plan | None = self.__dict__.get("_plan")
         if plan is None or not plan.holds(self):
+            if torch.compiler.is_compiling():
+                return self._resolved()  # and not kept: while tracing, that would be a side effect of the network
             plan = self._put_together()
         return plan.wiring
 
     def _put_together(self) -> Plan:
         """Resolves the names anew and makes the plan for the tree as it is now."""
+        return self._adopt(self._resolved())
+
+    def _resolved(self) -> Wiring:
+        """The wiring of the children as they are now."""
         empty = [f"net has None under {key!r}. Write nn.Identity()." for key, c in self._modules.items() if c is None]
         if empty:
             raise WiringError(type(self).__name__, empty)
@@ -163,7 +170,7 @@ class Sequential(Container):
         wiring = compose(children_of(self), self._inputs, self._outputs, type(self).__name__)
         if old is not None and (faults := old.moved(self, wiring)):
             raise WiringError(type(self).__name__, faults)
-        return self._adopt(wiring)
+        return wiring
 
     def _adopt(self, wiring: Wiring) -> Plan:
         plan = Plan(self, wiring)
