@@ -177,9 +177,7 @@ def failures(kind: str) -> Iterator[str]:
 
 def main(kind: str, rank: int, store: str, report: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", f"file://{store}", rank=rank, world_size=PROCESSES, timeout=timedelta(seconds=60)
-    )
+    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=PROCESSES, timeout=timedelta(seconds=60))
     found = list(failures(kind))
     Path(report).write_text("\n".join(found) or "all right")
     if not found:

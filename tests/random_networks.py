@@ -75,6 +75,7 @@ class Scope:
     names: dict[str, int] = field(default_factory=dict)
     outer: dict[str, int] = field(default_factory=dict)
     lifted: set[str] = field(default_factory=set)
+    around: Scope | None = None
     entries: list[Any] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
 
@@ -195,7 +196,7 @@ class Drawer:
 
     def part(self, scope: Scope, depth: int) -> None:
         """A sequence inside this one: it may read what is known here, and its labels may be read from here."""
-        inner = Scope(scope.running, scope.running, outer={**scope.outer, **scope.names})
+        inner = Scope(scope.running, scope.running, outer={**scope.outer, **scope.names}, around=scope)
         if self.draw(st.booleans()):
             inner.outer = {}
         self.fill(inner, depth - 1)
@@ -235,10 +236,13 @@ class Drawer:
         scope.running = meant[inner.running]
         # Its labels are now saved in two places: what could be read by the bare label is ambiguous from here on.
         saved = [label for label in inner.names if "." not in label]
-        for label in saved:
-            scope.names.pop(label, None)
-            scope.outer.pop(label, None)
         scope.entries.append(net)
+        around: Scope | None = scope
+        while around is not None:
+            for label in saved:
+                around.names.pop(label, None)
+                around.outer.pop(label, None)
+            around = around.around
 
     def fill(self, scope: Scope, depth: int) -> None:
         scope.entries.append(nn.Linear(WIDTH, WIDTH))

@@ -114,9 +114,7 @@ def test_misspelt_reference_in_an_open_sequence(wrong: str, meant: str, entries:
     with pytest.raises(CallError) as caught:
         net(x())
     place = f"net[{len(net) - 1}]"
-    says(
-        str(caught.value), "Sequential", f"lacks {wrong!r}", f"{place} reads", f"Did you mean {meant!r}?", "Write net("
-    )
+    says(str(caught.value), "Sequential", f"lacks {wrong!r}", f"{place} reads", f"Did you mean {meant!r}?", "Write net(")
     assert isinstance(caught.value, TypeError)
 
 
@@ -164,9 +162,7 @@ def test_reading_before_saving() -> None:
     says(text, "net[1] add('part.0')", "'part.0' before it is there", "A skip leads forward")
     text = faults(lambda: Sequential(add("x1"), Sequential(linear(), save("x1"), nn.Tanh())))
     says(text, "net[0] add('x1')", "'x1' before it is there", "net[1]")
-    text = faults(
-        lambda: Sequential(("dec", Sequential(linear(), add("x1"))), ("enc", Sequential(save("x1"), linear())))
-    )
+    text = faults(lambda: Sequential(("dec", Sequential(linear(), add("x1"))), ("enc", Sequential(save("x1"), linear()))))
     says(text, "net.dec[1]", "'x1' before it is there", "net[1]")
 
 
@@ -282,9 +278,7 @@ def test_a_whole_list() -> None:
 
 def test_indices_count_what_the_user_wrote() -> None:
     """A call is one entry, so the fault behind it stands where the user counts it."""
-    text = faults(
-        lambda: Sequential(linear(), save("a"), nn.Tanh(), call(nn.Bilinear(4, 4, 4), "a"), nn.ReLU, save("a")), 2
-    )
+    text = faults(lambda: Sequential(linear(), save("a"), nn.Tanh(), call(nn.Bilinear(4, 4, 4), "a"), nn.ReLU, save("a")), 2)
     says(text, "net[4] is the class ReLU", "net[5] save('a')")
 
 
@@ -485,9 +479,7 @@ def test_words_that_say_nothing_sensible(word: Callable[[], Any], parts: tuple[s
     says(str(caught.value), *parts)
 
 
-@pytest.mark.parametrize(
-    "word", [lambda: cat("input", dim="1"), lambda: cat("input", dim=None), lambda: cat("input", dim=1.5)]
-)
+@pytest.mark.parametrize("word", [lambda: cat("input", dim="1"), lambda: cat("input", dim=None), lambda: cat("input", dim=1.5)])
 def test_a_dim_that_is_no_number(word: Callable[[], Any]) -> None:
     with pytest.raises(WiringError, match="dim"):
         Sequential(linear(), word())

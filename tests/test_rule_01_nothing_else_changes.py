@@ -70,9 +70,7 @@ def test_getitem_out_of_range(kind: Kind, index: int) -> None:
     assert len(net) == 4
 
 
-@pytest.mark.parametrize(
-    "part", [slice(1, None), slice(None, 2), slice(None, None, -1), slice(1, 3), slice(0, 0)], ids=str
-)
+@pytest.mark.parametrize("part", [slice(1, None), slice(None, 2), slice(None, None, -1), slice(1, 3), slice(0, 0)], ids=str)
 def test_slices_keep_the_keys(part: slice) -> None:
     given = layers()
     assert keys_of(Sequential(*given)[part]) == keys_of(nn.Sequential(*given)[part])

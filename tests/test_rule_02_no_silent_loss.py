@@ -89,9 +89,7 @@ def test_every_walker_raises(walk: Callable[[nn.Sequential, Tensor], Any], word:
 
 @pytest.mark.parametrize("word", WORDS.values(), ids=WORDS)
 @pytest.mark.parametrize("walk", WALKERS.values(), ids=WALKERS)
-def test_also_where_the_walk_begins_at_the_word(
-    walk: Callable[[nn.Sequential, Tensor], Any], word: Callable[[], Any]
-) -> None:
+def test_also_where_the_walk_begins_at_the_word(walk: Callable[[nn.Sequential, Tensor], Any], word: Callable[[], Any]) -> None:
     """The word alone, not the save before it, makes the walker raise: here the value comes from outside."""
     net = Sequential(word(), nn.Identity())
     with pytest.raises(SkipseqError):
@@ -151,9 +149,7 @@ def test_len_index_and_iteration_count_words() -> None:
 
 def test_the_entries_put_together_again_are_the_same_network() -> None:
     """Iteration gives what the constructor takes: Sequential(*net) loses nothing."""
-    net = Sequential(
-        nn.Linear(4, 4), save("x"), nn.Tanh(), call(nn.Bilinear(4, 4, 4), "x"), add(via("x", nn.Linear(4, 4)))
-    )
+    net = Sequential(nn.Linear(4, 4), save("x"), nn.Tanh(), call(nn.Bilinear(4, 4, 4), "x"), add(via("x", nn.Linear(4, 4))))
     again = Sequential(*net)
     x = torch.randn(2, 4)
     assert torch.equal(again(x), net(x))
@@ -172,9 +168,7 @@ def test_the_entries_put_together_again_are_the_same_network() -> None:
     ],
     ids=["Residual", "Residual with shortcut", "UNet"],
 )
-def test_walking_a_block_raises_too(
-    walk: Callable[[nn.Sequential, Tensor], Any], block: Callable[[], nn.Sequential]
-) -> None:
+def test_walking_a_block_raises_too(walk: Callable[[nn.Sequential, Tensor], Any], block: Callable[[], nn.Sequential]) -> None:
     net = block()
     net(torch.randn(2, 4))
     with pytest.raises(WordError):

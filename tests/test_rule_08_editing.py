@@ -765,9 +765,7 @@ def test_a_slice_that_loses_a_save_has_a_need() -> None:
 
 
 def test_both_halves_of_a_cut_are_the_whole() -> None:
-    net = Sequential(
-        linear(), save("a"), nn.Tanh(), save("b"), linear(), add("a"), ("mid", nn.Tanh()), add("b"), sub("mid")
-    )
+    net = Sequential(linear(), save("a"), nn.Tanh(), save("b"), linear(), add("a"), ("mid", nn.Tanh()), add("b"), sub("mid"))
     value = x()
     for cut in range(len(net) + 1):
         head, tail = net[:cut], net[cut:]

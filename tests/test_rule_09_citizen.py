@@ -24,6 +24,7 @@ from .citizen_networks import NETWORKS, Inputs, Network, Outcome, copy_state, im
 # torch's own, about its own quantization.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:(?s).*reduce_range will be deprecated:UserWarning"),
+    pytest.mark.filterwarnings("ignore:All inputs of this cat operator must share:UserWarning"),
     pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor, torch.quantize_per_channel:UserWarning"),
 ]
 
@@ -288,19 +289,33 @@ def test_dynamic_quantization() -> None:
     assert not torch.allclose(found(*x), net(*x), rtol=0, atol=1e-6)
 
 
+class QuantizedByHand(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.leave = quantization.QuantStub(), quantization.DeQuantStub()
+        self.first, self.second, self.third = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(16, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        s = self.first(self.enter(x))
+        return self.leave(self.third(torch.cat([torch.relu(self.second(s)), s], 1)))
+
+
 def test_eager_quantization() -> None:
     net = Sequential(
         quantization.QuantStub(), nn.Conv2d(3, 8, 1), save("s"), ("part", Sequential(nn.Conv2d(8, 8, 1), nn.ReLU())),
         cat("s"), nn.Conv2d(16, 4, 1), quantization.DeQuantStub(),
-    ).eval()  # fmt: skip
-    x = images()
-    net.qconfig = quantization.get_default_qconfig("fbgemm")
-    prepared = quantization.prepare(net)
-    torch.testing.assert_close(prepared(*x), net(*x))
-    converted = quantization.convert(prepared)
-    assert isinstance(converted[1], torch.ao.nn.quantized.Conv2d)
-    assert isinstance(converted.part[0], torch.ao.nn.quantized.Conv2d)
-    torch.testing.assert_close(converted(*x), net(*x), rtol=0, atol=0.1)
+    )  # fmt: skip
+    hand, x = QuantizedByHand(), images()
+    copy_state(net, hand)
+    results = []
+    for module in (net.eval(), hand.eval()):
+        module.qconfig = quantization.get_default_qconfig("fbgemm")
+        prepared = quantization.prepare(module)
+        torch.testing.assert_close(prepared(*x), module(*x))
+        results.append(quantization.convert(prepared))
+    assert isinstance(results[0][1], torch.ao.nn.quantized.Conv2d)
+    assert isinstance(results[0].part[0], torch.ao.nn.quantized.Conv2d)
+    torch.testing.assert_close(results[0](*x), results[1](*x), rtol=0, atol=0)
 
 
 def test_parametrizations_and_pruning() -> None:

@@ -346,9 +346,7 @@ def test_hooks_of_states() -> None:
     assert events == saved
     events.clear()
     net.load_state_dict(state)
-    assert [event for event in events if event[0] == "load pre"] == [
-        ("load pre", path) for path in ("", "encoder", "decoder")
-    ]
+    assert [event for event in events if event[0] == "load pre"] == [("load pre", path) for path in ("", "encoder", "decoder")]
     assert [event for event in events if event[0] == "load post"] == [
         ("load post", path) for path in ("encoder", "decoder", "")
     ]
@@ -371,4 +369,3 @@ def test_a_hook_on_a_function_and_on_a_layer_inside_a_word() -> None:
     inner.register_forward_hook(lambda module, args, output: output * 0)
     x = (torch.randn(2, 4),)
     torch.testing.assert_close(net(*x), net[0](*x))
-

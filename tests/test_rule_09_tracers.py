@@ -272,7 +272,7 @@ def test_an_exported_part_takes_its_needs() -> None:
 
 @torch.no_grad()
 def test_an_exported_part_with_needs_of_dynamic_size() -> None:
-    """torch has no dynamic sizes for keywords that a signature does not name; a closed sequence gives them an order."""
+    """Torch has no dynamic sizes for keywords that a signature does not name; a closed sequence gives them an order."""
     net = separate().eval()
     closed = Sequential(("decoder", net.decoder), inputs=("y", "e1", "e2"))
     y, values = net.encoder.record(*images(), "e1", "e2")
@@ -419,6 +419,7 @@ def test_traced_to_operators(name: str, mode: str) -> None:
 
 if importlib.util.find_spec("onnxscript") and importlib.util.find_spec("onnxruntime"):
 
+    @pytest.mark.filterwarnings("ignore:# The axis name. .* will not be used:UserWarning")
     @each_network
     def test_exported_to_onnx(name: str, tmp_path: Path) -> None:
         import onnxruntime

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skipseq.declare.words import short
+from skipseq.declare.words import Word, short
 from skipseq.errors import CallError, DeviceError, Met, OverwriteError, ShapeError, ValueFault, did_you_mean
 from skipseq.wiring import Join, Number, Part, Step, Value, Wiring, named_by_user, place_of, reads
 
@@ -29,9 +29,12 @@ VERBS = {"cat": "concatenate", "add": "add", "sub": "subtract", "mul": "multiply
 def join_fault(container: nn.Module, wiring: Wiring, step: Join, values: Sequence[Any]) -> ValueFault | None:
     """Why these values cannot be joined at this step, or nothing if the reason is not known."""
     tensors = [value for value in values if isinstance(value, Tensor)]
-    word = short(container._modules[step.key])  # type: ignore[arg-type]
+    written = container._modules[step.key]
+    assert isinstance(written, Word)
+    word = short(written)
+    names = {wiring.names[name]: repr(name) for name in written.references() if name in wiring.names}
     met = [
-        meeting(wiring, step, operand, value)
+        meeting(wiring, operand, value, names)
         for operand, value in zip(step.takes, values, strict=True)
         if not isinstance(operand, Number)
     ]
@@ -57,7 +60,8 @@ def misfits(shapes: list[tuple[int, ...]], step: Join) -> bool:
 def shape_advice(step: Join, shapes: list[tuple[int, ...]]) -> str:
     """Which dimensions differ, and what to write."""
     if len({len(shape) for shape in shapes}) > 1:
-        return "They differ in the number of dimensions. Bring one to the other with via('name', layer)."
+        text = "They differ in the number of dimensions. Bring one to the other with via('name', layer)."
+        return text + ("" if step.operator == "cat" else "\nIf broadcasting is meant, write broadcast=True.")
     joined = step.dim % len(shapes[0]) if step.operator == "cat" else None
     differing = [d for d, extents in enumerate(zip(*shapes, strict=True)) if len(set(extents)) > 1 and d != joined]
     names = ", ".join(f"{d} ({' and '.join(str(shape[d]) for shape in shapes)})" for d in differing)
@@ -72,14 +76,15 @@ def shape_advice(step: Join, shapes: list[tuple[int, ...]]) -> str:
     return text + ("" if step.operator == "cat" else "\nIf broadcasting is meant, write broadcast=True.")
 
 
-def meeting(wiring: Wiring, step: Step, value: Value, tensor: Any) -> Met:
-    """One of the values that met at a step, described by its name and its origin."""
+def meeting(wiring: Wiring, value: Value, tensor: Any, written: Mapping[Value, str] | None = None) -> Met:
+    """One of the values that met, described by its name, best the one ``written`` in the word, and its origin."""
     origin, need = origin_of(wiring, value)
     device = f" on {tensor.device}" if isinstance(tensor, Tensor) and tensor.device.type != "cpu" else ""
     what = f"{tuple(tensor.shape)}{device}" if isinstance(tensor, Tensor) else type(tensor).__name__
     names = [name for name, each in wiring.names.items() if each == value and named_by_user(name)]
     name = next((name for name in names if name in wiring.labels), names[0] if names else None)
-    return Met(repr(need or name) if need or name else "the running value", what, origin, need)
+    found = (written or {}).get(value) or (repr(need or name) if need or name else "the running value")
+    return Met(found, what, origin, need)
 
 
 def origin_of(wiring: Wiring, value: Value) -> tuple[str | None, str | None]:
@@ -99,10 +104,10 @@ def overwrite_fault(wiring: Wiring, step: Step, value: Value) -> ValueFault:
     if isinstance(step, Part) and (inner := value_inside(step, value)) is not None:
         for reader in step.wiring.steps:
             if inner in reads(reader):
-                fault = overwrite_fault(step.wiring, reader, inner)
-                fault.passed(place_of(step), origins(wiring, step))
-                return fault
-    met = meeting(wiring, step, value, None)
+                return passed_through(overwrite_fault(step.wiring, reader, inner), wiring, step)
+        if inner in step.wiring.results():
+            return reader_fault(wiring, step, step.wiring.results().index(inner))
+    met = meeting(wiring, value, None)
     return overwritten(place_of(step), replace(met, what="changed by a later layer"))
 
 
@@ -126,7 +131,7 @@ def value_inside(part: Part, value: Value) -> Value | None:
 def returned_fault(wiring: Wiring, index: int) -> ValueFault:
     """A value was changed in place between its save and the end, where it is returned."""
     value = wiring.results()[index]
-    met = meeting(wiring, Step("", 0, (), ()), value, None)
+    met = meeting(wiring, value, None)
     fault = overwritten("", replace(met, what="changed by a later layer"))
     fault.problem = "returns a value that was overwritten in place after it was saved"
     fault.returned = index
@@ -137,12 +142,18 @@ def pass_through(error: BaseException, wiring: Wiring, step: Part) -> BaseExcept
     """An error of a part passes through the container around it, which knows the way to the part."""
     place = place_of(step)
     if isinstance(error, ValueFault):
-        if error.returned is not None:
-            return reader_fault(wiring, step, error.returned)
-        error.passed(place, origins(wiring, step))
-    elif (notes := getattr(error, "__notes__", None)) and notes[-1].startswith("at net"):
+        return passed_through(error, wiring, step)
+    if (notes := getattr(error, "__notes__", None)) and notes[-1].startswith("at net"):
         notes[-1] = notes[-1].replace("at net", f"at net{place}", 1)
     return error
+
+
+def passed_through(fault: ValueFault, wiring: Wiring, step: Part) -> ValueFault:
+    """A fault of a part as the container around it tells it."""
+    if fault.returned is not None:
+        return reader_fault(wiring, step, fault.returned)
+    fault.passed(place_of(step), origins(wiring, step))
+    return fault
 
 
 def reader_fault(wiring: Wiring, part: Part, index: int) -> ValueFault:

@@ -147,6 +147,8 @@ def part_at(wiring: Wiring, path: str) -> tuple[int, str] | None:
 
 def value_at(wiring: Wiring, path: str) -> Value | None:
     """The value of this container that the path means, if it is one of its own or the result of a part."""
+    if path == "input":
+        return 0
     if path in wiring.names:
         return wiring.names[path]
     if (found := part_at(wiring, path)) is None:
@@ -159,7 +161,7 @@ def value_at(wiring: Wiring, path: str) -> Value | None:
 
 def reachable(wiring: Wiring, path: str) -> bool:
     """Whether the path leads to a value of this container or of a part inside it."""
-    if path in wiring.names:
+    if path == "input" or path in wiring.names:
         return True
     found = part_at(wiring, path)
     if found is None:

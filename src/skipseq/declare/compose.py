@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from keyword import iskeyword
+from typing import Any
 
 from torch import nn
 
@@ -395,8 +397,11 @@ def compose_plain(container: nn.Module) -> Wiring:
 def works_in_place(module: nn.Module) -> bool:
     """Whether a layer changes its input, as far as it says so."""
     if isinstance(module, Function):
-        function = module.function
-        keywords = getattr(function, "keywords", {})
+        function: Any = module.function
+        keywords: dict[str, Any] = {}
+        while isinstance(function, partial):
+            keywords = {**function.keywords, **keywords}
+            function = function.func
         name = getattr(function, "__name__", "")
         return bool(keywords.get("inplace")) or (name.endswith("_") and not name.endswith("__"))
     return getattr(module, "inplace", False) is True

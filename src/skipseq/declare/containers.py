@@ -10,7 +10,7 @@ from torch import nn
 
 from skipseq.wiring import Wiring
 
-__all__ = ["Container", "children_of", "inside", "is_plain", "is_wired"]
+__all__ = ["Container", "children_of", "inside", "is_plain", "is_wired", "keeps_forward"]
 
 
 class Container(nn.Sequential):
@@ -26,14 +26,32 @@ class Container(nn.Sequential):
         raise NotImplementedError
 
 
-def forward_owner(module: nn.Module) -> type:
+def forward_owner(module: nn.Module) -> Any:
     """The class that defines the forward of a module."""
     return next(cls for cls in type(module).__mro__ if "forward" in vars(cls))
 
 
 def is_wired(module: nn.Module) -> TypeGuard[Container]:
-    """Whether the module runs a wiring: one of ours, of a class that has no forward of its own."""
-    return isinstance(module, Container) and "wiring" in vars(forward_owner(module))
+    """Whether the module runs a wiring: one of ours, unless its class has a forward that would not pass values on."""
+    return isinstance(module, Container) and (keeps_forward(module) or passes_on(forward_owner(module).forward))
+
+
+def keeps_forward(module: nn.Module) -> bool:
+    """Whether the class that defines the wiring of a container defines its forward too."""
+    return "wiring" in vars(forward_owner(module))
+
+
+#: What a forward that was not bound takes before everything else.
+SELF = [inspect.Parameter.POSITIONAL_OR_KEYWORD]
+
+
+def passes_on(forward: Any) -> bool:
+    """Whether a forward takes ``*args, **kwargs`` and nothing else: it passes on whatever it is given."""
+    try:
+        kinds = [each.kind for each in inspect.signature(forward).parameters.values()]
+    except (TypeError, ValueError):
+        return False
+    return kinds[-2:] == [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD] and kinds[:-2] in ([], SELF)
 
 
 def is_plain(module: nn.Module) -> bool:
@@ -52,11 +70,7 @@ def only_child(module: nn.Module) -> nn.Module | None:
     """The one child of a wrapper: a module that owns nothing else and whose forward takes ``*args, **kwargs``."""
     if len(module._modules) != 1 or module._parameters or isinstance(module, nn.ModuleList | nn.ModuleDict):
         return None
-    try:
-        kinds = [each.kind for each in inspect.signature(module.forward).parameters.values()]
-    except (TypeError, ValueError):
-        return None
-    if kinds != [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD]:
+    if not passes_on(module.forward):
         return None
     child: nn.Module | None = next(iter(module._modules.values()))
     return child if holds_container(child) else None

@@ -83,14 +83,15 @@ def with_skips(children: Children, skips: Mapping[str, Any], faults: list[str]) 
     """The children with each word standing before the child that its target names; ``"output"`` means the end."""
     before: dict[str, list[tuple[str | None, nn.Module]]] = {}
     keyed = number(children)
-    for target, word in skips.items():
+    for target, given in skips.items():
+        word = given[1] if is_pair(given) else given
         if not isinstance(word, Word):
             faults.append(f"skips[{target!r}] is {entry_fault(word) or describe(word)}; write a word: cat('x1', here).")
         elif target != "output" and target not in keyed:
             known = did_you_mean(target, keyed)
             faults.append(f"skips[{target!r}] names no entry of this sequence.{known}")
         else:
-            before[target] = read_entries((word,), faults)
+            before[target] = read_entries((given,), faults)
     placed: Children = []
     for group in grouped(keyed):
         for key, _ in group:

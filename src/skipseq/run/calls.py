@@ -11,11 +11,11 @@ from torch.compiler import is_compiling
 
 from skipseq.check import arguments_fault
 from skipseq.errors import CallError, did_you_mean
-from skipseq.wiring import Value, Wiring, reachable
+from skipseq.wiring import Value, Wiring, named_by_user, reachable
 
 from .plan import MODULE_CALL
 
-__all__ = ["bind", "check_names", "placeholders", "traced"]
+__all__ = ["asked", "bind", "placeholders", "traced"]
 
 
 def traced() -> bool:
@@ -59,17 +59,27 @@ def placeholders(wiring: Wiring, input: Any, others: Any, values: Any) -> dict[s
     return {name: tracer.create_proxy("placeholder", target, (), {}) for name, target in names.items()}
 
 
-def check_names(wiring: Wiring, names: Iterable[str]) -> None:
-    """Refuses names that lead to no value of a sequence."""
-    faults = [
-        f"  {name!r} names no value of this sequence.{did_you_mean(name, known_names(wiring))}"
-        for name in names
-        if name != "input" and not reachable(wiring, name)
-    ]
+def asked(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
+    """The paths of the values that are asked for by name; a label saved in one part alone needs no path.
+
+    Raises:
+        CallError: if a name leads to no value of the sequence, or to several.
+    """
+    paths, faults = [], []
+    for name in names:
+        saves = (name,) if reachable(wiring, name) else wiring.labels.get(name, ())
+        paths.append(saves[0] if saves else name)
+        if len(saves) > 1:
+            faults.append(
+                f"  {name!r} is saved at {' and at '.join(map(repr, saves))}. Write the path of the one that is meant."
+            )
+        elif not saves:
+            faults.append(f"  {name!r} names no value of this sequence.{did_you_mean(name, known_names(wiring))}")
     if faults:
-        raise CallError("\n".join(["values were asked for that do not exist.", *faults]))
+        raise CallError("\n".join(["values were asked for that cannot be given.", *faults]))
+    return tuple(paths)
 
 
 def known_names(wiring: Wiring) -> set[str]:
     """Names that may have been meant."""
-    return set(wiring.names) | {path for paths in wiring.labels.values() for path in paths}
+    return set(filter(named_by_user, wiring.names)) | {path for paths in wiring.labels.values() for path in paths}

@@ -17,7 +17,7 @@ from torch.nn.modules.module import (
     _global_forward_pre_hooks,
 )
 
-from skipseq.declare.containers import inside, is_plain, is_wired
+from skipseq.declare.containers import inside, is_plain, is_wired, keeps_forward
 from skipseq.declare.functions import Function
 from skipseq.declare.words import Word, short
 from skipseq.wiring import Wiring, reaching
@@ -163,7 +163,7 @@ def can_be_flat(module: nn.Module) -> bool:
     """Whether a part or function is of a class that a program may run in place."""
     cls = type(module)
     calls_plainly = cls.__call__ is MODULE_CALL and cls._call_impl is MODULE_CALL_IMPL
-    return calls_plainly and (cls is Function or is_wired(module) or is_plain(module))
+    return calls_plainly and (cls is Function or (is_wired(module) and keeps_forward(module)) or is_plain(module))
 
 
 #: What calling a module is, when nobody has changed it.

@@ -62,9 +62,13 @@ def execute(root: nn.Module, program: Program, x: Any, given: dict[Value, Any] |
         return program.run(x, given, not torch.is_inference_mode_enabled())
     except Exception as error:
         told = explain(error, root, program)
-        if told is error:
-            raise
-        raise told from None
+        try:
+            if told is error:
+                raise
+            raise told from None
+        finally:
+            # A frame that holds its own error is a cycle: it would keep the values of the pass alive.
+            del told
 
 
 def explain(error: Exception, root: nn.Module, program: Program) -> BaseException:

@@ -14,12 +14,12 @@ from skipseq.declare.compose import compose, grouped
 from skipseq.declare.containers import Container, children_of, is_plain, is_wired
 from skipseq.declare.entries import Children, is_automatic, read_entries
 from skipseq.declare.words import CallWord, Word, describe, short
-from skipseq.errors import WiringError
+from skipseq.errors import CallError, WiringError
 from skipseq.views.text import Written, format_sequence
 from skipseq.wiring import Wiring, reaching
 
 from . import editing
-from .calls import bind, check_names, placeholders, traced
+from .calls import asked, bind, placeholders, traced
 from .derive import needed_children
 from .plan import Plan
 from .program import execute
@@ -141,10 +141,9 @@ class Sequential(Container):
         """
         others = [name for name in names if not isinstance(name, str)]
         wanted = tuple(name for name in names if isinstance(name, str))
-        check_names(self.wiring, wanted)
         if not wanted:
             return self(input, *others, **values), {}
-        result, *found = self(input, *others, **values, **{RETURN: wanted})
+        result, *found = self(input, *others, **values, **{RETURN: asked(self.wiring, wanted)})
         return result, dict(zip(wanted, found, strict=True))
 
     @property
@@ -241,7 +240,9 @@ class Sequential(Container):
         Raises:
             CallError: if a name leads nowhere.
         """
-        check_names(self.wiring, names)
+        if not names:
+            raise CallError("with_outputs() names no output.\n  Write with_outputs('h1', 'h2').")
+        asked(self.wiring, names)
         return self._derived(dict(self._modules), self._inputs, names[0] if len(names) == 1 else names or None)
 
     def upto(self, name: str) -> Self:
@@ -261,8 +262,7 @@ class Sequential(Container):
         Raises:
             CallError: if the name leads nowhere.
         """
-        check_names(self.wiring, (name,))
-        children = needed_children(self, (name,))
+        children = needed_children(self, asked(self.wiring, (name,)))
         return self._derived(children, self._inputs, name)
 
     def repeat(self, count: int) -> Self:
@@ -275,7 +275,7 @@ class Sequential(Container):
         (6, 2)
         """
         editing.check_count(self, count)
-        result = copy.deepcopy(self)
+        result = self._derived(copy.deepcopy(dict(self._modules)), self._inputs, self._outputs)
         for _ in range(count - 1):
             result += copy.deepcopy(self)
         return result
