@@ -27,8 +27,17 @@ def test_two_processes_give_the_single_process_result(kind: str, tmp_path: Path)
     reports = [tmp_path / f"report{rank}" for rank in range(PROCESSES)]
     workers = [
         subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.distributed_worker"]
-            + [kind, str(rank), str(tmp_path / "store"), str(report)],
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-m",
+                "tests.distributed_worker",
+                kind,
+                str(rank),
+                str(tmp_path / "store"),
+                str(report),
+            ],
             cwd=ROOT,
             env=environment(),
             stdout=subprocess.PIPE,

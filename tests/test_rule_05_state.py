@@ -200,7 +200,7 @@ def without_collection() -> Iterator[None]:
 @each_network
 def test_a_dropped_network_is_freed_at_once(name: str, way: str) -> None:
     with without_collection():
-        network, net, hand = network_in(name, way)
+        network, net, _hand = network_in(name, way)
         x = network.inputs()
         net.train()
         net(*x).sum().backward()

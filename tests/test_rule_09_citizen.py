@@ -417,7 +417,7 @@ def test_data_parallel_without_a_gpu() -> None:
 
 
 def test_weights_shared_with_an_averaged_model() -> None:
-    network, net, hand = evaluated("conditioned")
+    _network, net, hand = evaluated("conditioned")
     averaged = torch.optim.swa_utils.AveragedModel(net)
     averaged.update_parameters(net)
     x = vectors()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -433,3 +434,18 @@ if importlib.util.find_spec("onnxscript") and importlib.util.find_spec("onnxrunt
         x = another(network, 3, 16, 12)
         feed = {each.name: value.numpy() for each, value in zip(session.get_inputs(), x, strict=True)}
         torch.testing.assert_close(torch.from_numpy(session.run(None, feed)[0]), hand(*x).detach(), rtol=1e-4, atol=1e-5)
+
+
+# AOTInductor: likewise, it needs a C++ compiler.
+
+if shutil.which("g++"):
+
+    @pytest.mark.slow
+    @torch.no_grad()
+    def test_compiled_ahead_of_time(tmp_path: Path) -> None:
+        network = NETWORKS["conditioned"]
+        net, hand = network.pair()
+        program = torch.export.export(net, network.inputs(), dynamic_shapes=dynamic_shapes("conditioned"), strict=True)
+        path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "net.pt2"))
+        x = vectors(5)
+        torch.testing.assert_close(torch._inductor.aoti_load_package(path)(*x), hand(*x))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -78,6 +78,7 @@ def shape_advice(step: Join, shapes: list[tuple[int, ...]]) -> str:
 
 def meeting(wiring: Wiring, value: Value, tensor: Any, written: Mapping[Value, str] | None = None) -> Met:
     """One of the values that met, described by its name, best the one ``written`` in the word, and its origin."""
+    value = as_given(wiring, value)
     origin, need = origin_of(wiring, value)
     device = f" on {tensor.device}" if isinstance(tensor, Tensor) and tensor.device.type != "cpu" else ""
     what = f"{tuple(tensor.shape)}{device}" if isinstance(tensor, Tensor) else type(tensor).__name__
@@ -85,6 +86,17 @@ def meeting(wiring: Wiring, value: Value, tensor: Any, written: Mapping[Value, s
     name = next((name for name in names if name in wiring.labels), names[0] if names else None)
     found = (written or {}).get(value) or (repr(need or name) if need or name else "the running value")
     return Met(found, what, origin, need)
+
+
+def as_given(wiring: Wiring, value: Value) -> Value:
+    """The value itself, or the one that a part was given and only passed on as its result."""
+    for part in wiring.steps:
+        if isinstance(part, Part) and part.gives[0] == value and isinstance(part.wiring.result, int):
+            inner = as_given(part.wiring, part.wiring.result)
+            bound = dict(enumerate(part.takes)) | {part.wiring.needs[name]: each for name, each in part.needs}
+            if isinstance(given := bound.get(inner), int):
+                return as_given(wiring, given)
+    return value
 
 
 def origin_of(wiring: Wiring, value: Value) -> tuple[str | None, str | None]:
