@@ -101,13 +101,13 @@ EDITS: list[Callable[[Sequential], Any]] = [
     lambda net: net.append(nn.Sigmoid()),
     lambda net: net.decoder.__setitem__(1, cat("e2", here)),
     lambda net: net.decoder._modules.update({"2": nn.ELU()}),
-    lambda net: net.encoder.insert(2, mul(0.5)),
+    lambda net: (net.encoder.append(save("last")), net.bridge.append(mul("last"))),
 ]
 
 
 @torch.no_grad()
 def test_an_edited_network_is_compiled_again() -> None:
-    """A layer more, another word in a part, a layer exchanged from outside, a word more in a part."""
+    """A layer more, another word in a part, a layer exchanged from outside, a skip more between two parts."""
     net = separate().eval()
     run = compiled(net, backend="eager")
     x = images()

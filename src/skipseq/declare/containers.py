@@ -10,7 +10,7 @@ from torch import nn
 
 from skipseq.wiring import Wiring
 
-__all__ = ["Container", "children_of", "inside", "is_plain", "is_wired", "keeps_forward"]
+__all__ = ["Container", "children_of", "inside", "is_plain", "is_wired", "keeps_forward", "wired_class"]
 
 
 class Container(nn.Sequential):
@@ -34,6 +34,11 @@ def forward_owner(module: nn.Module) -> Any:
 def is_wired(module: nn.Module) -> TypeGuard[Container]:
     """Whether the module runs a wiring: one of ours, unless its class has a forward that would not pass values on."""
     return isinstance(module, Container) and (keeps_forward(module) or passes_on(forward_owner(module).forward))
+
+
+def wired_class(module: nn.Module) -> Any:
+    """The class that runs the wiring of a container, among those that its class derives from."""
+    return next(cls for cls in type(module).__mro__ if "wiring" in vars(cls))
 
 
 def keeps_forward(module: nn.Module) -> bool:

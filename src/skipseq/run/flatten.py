@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from skipseq.declare.containers import wired_class
 from skipseq.declare.functions import Function
 from skipseq.wiring import Join, Layer, Number, Operand, Part, Pick, Step, Value, Wiring, reaching
 
@@ -82,9 +83,17 @@ class Line:
             bare = isinstance(layer, Function) and id(layer) not in self.called
             return "layer", layer.function if bare else layer
         if isinstance(step, Part):
-            return ("part" if step.wants else "layer"), called_part(child_at(container, step.path), step)
+            return ("part" if step.wants else "layer"), self.called_part(child_at(container, step.path), step)
         kind = "join" if isinstance(step, Join) else "pick" if isinstance(step, Pick) else "split"
         return kind, None
+
+    def called_part(self, module: nn.Module, step: Part) -> Callable[..., Any]:
+        """The call of a part, asked for the inner values that are wanted."""
+        if step.plain and (step.wants or step.needs):
+            # A plain sequence knows nothing of skips: one of ours with its layers and hooks stands in for it.
+            refuse_closed(module, step)
+            module = wired_class(self.root).of(module)
+        return partial(module, **{RETURN: step.wants}) if step.wants else module
 
     def add_in_place(
         self, module: nn.Module, step: Part, takes: Any, named: Any, values: dict[Value, Any], place: Place
@@ -114,14 +123,3 @@ def named_operands(step: Step) -> tuple[tuple[str, Operand], ...]:
 def renamed(values: dict[Value, Any], operand: Operand) -> Operand:
     """An operand by the values of the line."""
     return operand if isinstance(operand, Number) else values[operand]
-
-
-def called_part(module: nn.Module, step: Part) -> Callable[..., Any]:
-    """The call of a part, asked for the inner values that are wanted."""
-    if step.plain and (step.wants or step.needs):
-        # A plain sequence knows nothing of skips: one of ours with its layers and hooks stands in for it.
-        from .sequential import Sequential
-
-        refuse_closed(module, step)
-        module = Sequential.of(module)  # type: ignore[arg-type]
-    return partial(module, **{RETURN: step.wants}) if step.wants else module
