@@ -249,15 +249,20 @@ def normalized() -> Sequential:
 
 
 @pytest.mark.parametrize("inplace", [False, True])
-def test_fused_layers(inplace: bool) -> None:
-    """Half of the layers are exchanged in place of the old ones, the others become ``nn.Identity``."""
+@pytest.mark.parametrize("layers", [("encoder.conv", "encoder.norm"), ("1", "2")])
+def test_fused_layers(layers: tuple[str, str], inplace: bool) -> None:
+    """The first layer is exchanged for the fused one, the second for ``nn.Identity``."""
     net, x = normalized(), images()
     expected = net(*x)
-    fused = quantization.fuse_modules(net, [["encoder.conv", "encoder.norm"], ["1", "2"]], inplace=inplace)
+    fused = quantization.fuse_modules(net, list(layers), inplace=inplace)
     assert (fused is net) == inplace
-    assert isinstance(fused.encoder.norm, nn.Identity)
+    assert isinstance(fused.get_submodule(layers[1]), nn.Identity)
     torch.testing.assert_close(fused(*x), expected)
     torch.testing.assert_close(net(*x), expected)
+    seen: list[Any] = []
+    fused.get_submodule(layers[0]).register_forward_hook(lambda *_: seen.append(None))
+    fused(*x)
+    assert len(seen) == 1  # it runs the new layer, not the old ones with an equal result
 
 
 @each_network

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skipseq.declare.words import Word, short
 from skipseq.errors import CallError, DeviceError, Met, OverwriteError, ShapeError, ValueFault, did_you_mean
-from skipseq.wiring import Join, Number, Part, Step, Value, Wiring, named_by_user, place_of, reads
+from skipseq.wiring import Join, Number, Part, Split, Step, Value, Wiring, named_by_user, place_of, reads
 
 __all__ = [
     "arguments_fault",
@@ -21,6 +21,7 @@ __all__ = [
     "overwrite_fault",
     "pass_through",
     "returned_fault",
+    "split_fault",
 ]
 
 VERBS = {"cat": "concatenate", "add": "add", "sub": "subtract", "mul": "multiply"}
@@ -74,6 +75,16 @@ def shape_advice(step: Join, shapes: list[tuple[int, ...]]) -> str:
     else:
         text += "Project one of them: via('name', layer), with a linear layer or a 1x1 convolution; or write cat."
     return text + ("" if step.operator == "cat" else "\nIf broadcasting is meant, write broadcast=True.")
+
+
+def split_fault(container: nn.Module, wiring: Wiring, step: Split, value: Any) -> ShapeError:
+    """Why a value has not the parts that a save names: a tuple is named as a whole, or no part would have a name."""
+    word = short(container._modules[step.key])  # type: ignore[arg-type]
+    met = meeting(wiring, step.takes[0], value)  # type: ignore[arg-type]
+    if isinstance(value, tuple | list):
+        met = replace(met, what=f"a {type(value).__name__} of {len(value)}")
+    advice = "Write one label for each part of the tuple; take some of them with pick[:2] first."
+    return ShapeError(place_of(step), f"{word} cannot name the parts of the value", (met,), advice)
 
 
 def meeting(wiring: Wiring, value: Value, tensor: Any, written: Mapping[Value, str] | None = None) -> Met:
@@ -202,7 +213,7 @@ def arguments_fault(wiring: Wiring, given: list[str], what: str) -> CallError | 
         lines.append(f"  it does not know {name!r}.{suggestion(name, missing or known)}")
     for name in missing:
         reader = f", which net{wiring.readers[name]} reads and nothing inside gives" if name in wiring.readers else ""
-        lines.append(f"  it lacks {name!r}{reader}.{suggestion(name, nameable(wiring))}")
+        lines.append(f"  it lacks {name!r}{reader}.{suggestion(name, nameable(wiring) - {name})}")
     first, *rest = known
     call = ", ".join([first, *(f"{name}=..." if name.isidentifier() else f"**{{{name!r}: ...}}" for name in rest)])
     return CallError("\n".join([*lines, f"  Write net({call})."]))

@@ -86,7 +86,8 @@ def with_skips(children: Children, skips: Mapping[str, Any], faults: list[str]) 
     for target, given in skips.items():
         word = given[1] if is_pair(given) else given
         if not isinstance(word, Word):
-            faults.append(f"skips[{target!r}] is {entry_fault(word) or describe(word)}; write a word: cat('x1', here).")
+            fault = entry_fault(word) or f"{describe(word)}; write a word: cat('x1', here)."
+            faults.append(f"skips[{target!r}] is {fault}")
         elif target != "output" and target not in keyed:
             known = did_you_mean(target, keyed)
             faults.append(f"skips[{target!r}] names no entry of this sequence.{known}")

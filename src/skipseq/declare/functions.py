@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
+import torch
 from torch import nn
 
 __all__ = ["Function", "hidden_module", "is_function"]
@@ -29,17 +30,26 @@ class Function(nn.Module):
 
 
 def written(function: Any) -> str:
-    """A function as one would write it: ``torch.relu``, ``torch.nn.functional.gelu``, ``my_function``."""
+    """A function as one would write it: ``torch.relu``, ``nn.functional.gelu``, ``my_function``."""
     if isinstance(function, functools.partial):
         values = [*map(repr, function.args), *(f"{name}={value!r}" for name, value in function.keywords.items())]
         return f"partial({', '.join([written(function.func), *values])})"
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or repr(function)
-    name = name.removeprefix("_VariableFunctionsClass.").rpartition("<locals>.")[2]
-    home = getattr(function, "__module__", None) or ("torch" if "type" in type(function).__name__ else None)
-    if home and home.startswith("torch") and "." not in name:
-        home = "torch" if home in ("torch._C._VariableFunctions", "torch._VariableFunctions") else home
-        return f"{home}.{name}"
-    return name
+    name = getattr(function, "__name__", None) or repr(function)
+    for home, title in HOMES.items():
+        if getattr(home, name, None) is function:
+            return f"{title}.{name}"
+    return (getattr(function, "__qualname__", None) or name).rpartition("<locals>.")[2]
+
+
+#: Where functions of torch are known from, and how one writes these places.
+HOMES: dict[Any, str] = {
+    torch: "torch",
+    nn.functional: "nn.functional",
+    torch.Tensor: "torch.Tensor",
+    torch.special: "torch.special",
+    torch.linalg: "torch.linalg",
+    torch.fft: "torch.fft",
+}
 
 
 def is_function(entry: object) -> bool:

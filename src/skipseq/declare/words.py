@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from types import EllipsisType
 from typing import Any, ClassVar, NoReturn, TypeAlias
 
@@ -368,6 +369,8 @@ def write(operand: Operand, word: Word, show: Callable[[nn.Module], str]) -> str
         return f"{operand.operator}({', '.join(parts)})"
     if isinstance(operand, Called):
         return write_call("..." if operand.layer is None else show(layer_of(word, operand.layer)), operand, word, show)
+    if isinstance(operand, float) and not isfinite(operand):
+        return f"float('{operand}')"
     return operand.text if isinstance(operand, Unfit) else repr(operand)
 
 

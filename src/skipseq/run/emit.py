@@ -29,7 +29,7 @@ from skipseq.wiring import Join, Number, Operand, Pick, Value
 
 from .flatten import Operation, Place
 
-__all__ = ["Emitter", "Misfit", "Overwritten"]
+__all__ = ["Emitter", "Misfit", "Overwritten", "Unsplit"]
 
 
 class Overwritten(Exception):
@@ -228,6 +228,12 @@ class Emitter:
 SIGNS = {"add": " + ", "sub": " - ", "mul": " * "}
 
 
+class Unsplit(Exception):
+    """A value has not the parts that a save names."""
+
+
 def parts(value: Any, count: int) -> tuple[Any, ...]:
-    """The first parts of a tuple."""
-    return tuple(value[i] for i in range(count))
+    """The parts of a tuple, if there are so many."""
+    if not isinstance(value, tuple | list) or len(value) != count:
+        raise Unsplit
+    return tuple(value)

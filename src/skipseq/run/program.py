@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from skipseq.check import join_fault, note_place, overwrite_fault, pass_through, returned_fault
+from skipseq.check import join_fault, note_place, overwrite_fault, pass_through, returned_fault, split_fault
 from skipseq.declare.words import short
 from skipseq.wiring import Join, Layer, Part, Step, Value, Wiring
 
-from .emit import Emitter, Overwritten
+from .emit import Emitter, Overwritten, Unsplit
 from .flatten import Line, Place, named_operands
 from .walk import child_at
 
@@ -93,8 +93,12 @@ def explain(error: Exception, root: nn.Module, program: Program) -> BaseExceptio
         if step.plain:
             note_inside(error, child_at(container, step.path))
         told = pass_through(error, wiring, step)
+    elif isinstance(error, Unsplit):
+        told = split_fault(container, wiring, step, met_in(frame, names)[0])
     elif isinstance(step, Layer):
         note_place(error, step, child_at(container, step.path))
+    else:
+        note_place(error, step, child_at(container, (step.key,)))
     for _, outer, part in reversed(place.chain[:-1]):
         told = pass_through(told, outer, part)
     return told

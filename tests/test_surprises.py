@@ -1,0 +1,84 @@
+"""What surprised somebody who tried to break the library: one test for each."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from skipseq import Sequential, add, here, pick, save, take
+from skipseq.errors import CallError, ShapeError
+
+
+def three(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return x, x + 1, x + 2
+
+
+@pytest.mark.parametrize(
+    ("function", "what"), [(three, "a tuple of 3"), (lambda x: (x,), "a tuple of 1"), (lambda x: x, "(2, 4)"), (len, "int")]
+)
+def test_a_tuple_is_named_as_a_whole(function: object, what: str) -> None:
+    """A part without a name would be lost, and a batch of two is no tuple of two."""
+    net = Sequential(function, save("a", "b"), take("a"))
+    with pytest.raises(ShapeError) as caught:
+        net(torch.zeros(2, 4))
+    text = str(caught.value)
+    assert "net[1] save('a', 'b') cannot name the parts of the value" in text
+    assert f"is {what}" in text
+    assert "Write one label for each part of the tuple" in text
+
+
+def test_words_that_fail_tell_their_place() -> None:
+    with pytest.raises(IndexError) as caught:
+        Sequential(("part", Sequential(nn.Identity(), pick[7])))(torch.zeros(2, 4))
+    assert caught.value.__notes__ == ["at net.part[1], in pick[7]"]
+
+
+def test_a_missing_input_is_not_suggested_for_itself() -> None:
+    net = Sequential(nn.Identity(), add("t"), inputs=("x", "t"))
+    with pytest.raises(CallError, match="it lacks 't'") as caught:
+        net(torch.zeros(2))
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_functions_of_torch_print_as_they_are_written() -> None:
+    functions = [
+        torch.relu,
+        nn.functional.gelu,
+        torch.special.erf,
+        torch.Tensor.sigmoid,
+        functools.partial(torch.flatten, start_dim=1),
+    ]
+    text = str(Sequential(*functions))
+    for written in (
+        "torch.relu",
+        "nn.functional.gelu",
+        "torch.special.erf",
+        "torch.Tensor.sigmoid",
+        "torch.flatten, start_dim=1",
+    ):
+        assert f"{written}" in text
+
+
+def test_numbers_that_are_no_literals_print_as_code() -> None:
+    net = Sequential(nn.Identity(), add(float("inf")), add(here, float("-inf")))
+    again = eval(str(net), {"nn": nn, "Sequential": Sequential, "add": add, "here": here})
+    assert str(again) == str(net)
+
+
+def test_a_network_is_freed_without_the_garbage_collector() -> None:
+    """No plan or program holds the network that holds it."""
+    import gc
+    import weakref
+
+    net = Sequential(nn.Linear(4, 4), save("a"), Sequential(nn.ReLU(), add("a")))
+    net(torch.zeros(2, 4)).sum().backward()
+    gone = weakref.ref(net)
+    gc.disable()
+    try:
+        del net
+        assert gone() is None
+    finally:
+        gc.enable()
