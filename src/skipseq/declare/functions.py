@@ -36,8 +36,9 @@ def written(function: Any) -> str:
         return f"partial({', '.join([written(function.func), *values])})"
     name = getattr(function, "__name__", None) or repr(function)
     for home, title in HOMES.items():
-        if getattr(home, name, None) is function:
-            return f"{title}.{name}"
+        for each in (name, name.partition("_")[2]):  # torch.special.erf calls itself special_erf
+            if each and getattr(home, each, None) is function:
+                return f"{title}.{each}"
     return (getattr(function, "__qualname__", None) or name).rpartition("<locals>.")[2]
 
 
