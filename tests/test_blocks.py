@@ -32,13 +32,10 @@ from skipseq import (
 )
 from skipseq.errors import CallError, WiringError
 
+from .helpers import faults, linear
 from .same_network import assert_pastes, assert_same_network, pasted
 
 Join = Callable[[Tensor, Tensor], Tensor]
-
-
-def linear(inputs: int = 4, outputs: int = 4) -> nn.Linear:
-    return nn.Linear(inputs, outputs)
 
 
 def conv(inputs: int, outputs: int) -> nn.Conv2d:
@@ -548,13 +545,6 @@ def test_grid_nodes_can_be_read() -> None:
 
 
 # What is wrong with a block
-
-
-def faults(build: Callable[[], Any]) -> tuple[str, ...]:
-    with pytest.raises(WiringError) as told:
-        build()
-    assert str(told.value).startswith(f"{len(told.value.faults)} fault")
-    return told.value.faults
 
 
 FAULTS: dict[str, tuple[Callable[[], Any], str]] = {

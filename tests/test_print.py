@@ -30,11 +30,8 @@ from skipseq import (
     via,
 )
 
+from .helpers import linear
 from .same_network import NAMES, assert_pastes, example, pasted
-
-
-def linear(inputs: int = 4, outputs: int = 4) -> nn.Linear:
-    return nn.Linear(inputs, outputs)
 
 
 def two(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 import skipseq.run.sequential
 from skipseq import Sequential
 
+from .helpers import hooks_on, parts_of
 from .random_networks import WIDTH, Network, networks
 
 
@@ -45,19 +45,6 @@ def assert_same(network: Network, run: Callable[..., Any]) -> None:
             torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-9)
 
 
-def parts(net: nn.Module) -> list[nn.Module]:
-    return [module for module in net.modules() if isinstance(module, nn.Sequential) and module is not net]
-
-
-@contextmanager
-def hooks_on(modules: list[nn.Module]) -> Iterator[None]:
-    """A hook that does nothing: the module must then be called as the module it is."""
-    handles = [module.register_forward_hook(lambda *_: None) for module in modules]
-    yield
-    for handle in handles:
-        handle.remove()
-
-
 @given(networks())
 @settings(max_examples=150)
 def test_flat_run_equals_the_plain_calls(network: Network) -> None:
@@ -75,7 +62,7 @@ def test_slow_walker_equals_the_plain_calls(network: Network) -> None:
 @given(networks(), st.data())
 @settings(max_examples=80)
 def test_called_parts_equal_the_plain_calls(network: Network, data: st.DataObject) -> None:
-    inside = parts(network.net)
+    inside = parts_of(network.net)
     chosen = data.draw(st.lists(st.sampled_from(inside), unique=True)) if inside else []
     with hooks_on(chosen):
         assert_same(network, network.net)
@@ -91,7 +78,7 @@ def test_recorded_values_equal_the_plain_calls(network: Network, data: st.DataOb
     given_inputs = [torch.randn(2, WIDTH, dtype=torch.float64) for _ in network.inputs]
     kwargs = dict(zip(network.net.wiring.inputs[1:], given_inputs[1:], strict=True))
     output, values = network.net.record(given_inputs[0], name, **kwargs)
-    with hooks_on(parts(network.net)):
+    with hooks_on(parts_of(network.net)):
         _, again = network.net.record(given_inputs[0], name, **kwargs)
     alone = network.net.upto(name)(*given_inputs)
     for one, other in zip(as_tuple(output), as_tuple(network.oracle(*given_inputs)), strict=True):

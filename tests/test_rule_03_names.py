@@ -5,8 +5,7 @@ from __future__ import annotations
 import builtins
 import copy
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -15,17 +14,9 @@ from torch import Tensor, nn
 
 import skipseq.declare.compose
 from skipseq import Sequential, add, call, cat, here, mul, save, sub, take, via
-from skipseq.errors import CallError, WiringError
+from skipseq.errors import CallError
 
-WIDTH = 4
-
-
-def x() -> Tensor:
-    return torch.randn(3, WIDTH)
-
-
-def linear(features_in: int = WIDTH, features_out: int = WIDTH) -> nn.Linear:
-    return nn.Linear(features_in, features_out)
+from .helpers import WIDTH, everything_called, faults, linear, x
 
 
 class Plus(nn.Module):
@@ -49,22 +40,6 @@ def reads(net: nn.Module, value: float = 0.0) -> float:
     with everything_called(net):
         assert float(net(torch.full((1, 1), value))) == flat
     return flat
-
-
-@contextmanager
-def everything_called(net: nn.Module) -> Iterator[None]:
-    """Somebody looks on: every part is called as the module it is."""
-    parts = [module for module in net.modules() if isinstance(module, nn.Sequential) and module is not net]
-    handles = [module.register_forward_hook(lambda *_: None) for module in parts]
-    yield
-    for handle in handles:
-        handle.remove()
-
-
-def faults(build: Callable[[], Any]) -> tuple[str, ...]:
-    with pytest.raises(WiringError) as caught:
-        build()
-    return caught.value.faults
 
 
 # ------------------------------------------------------------------------------------------ outward, level by level

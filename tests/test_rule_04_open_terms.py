@@ -14,17 +14,9 @@ from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from skipseq import Sequential, add, call, cat, here, mul, save, sub, take, via
-from skipseq.errors import CallError, WiringError
+from skipseq.errors import CallError
 
-WIDTH = 4
-
-
-def x() -> Tensor:
-    return torch.randn(3, WIDTH)
-
-
-def linear(features_in: int = WIDTH, features_out: int = WIDTH) -> nn.Linear:
-    return nn.Linear(features_in, features_out)
+from .helpers import WIDTH, faults, linear, look_on, parts_of, without_collection, x
 
 
 class Wrapper(nn.Module):
@@ -46,12 +38,6 @@ def decoder() -> Sequential:
     return Sequential(linear(), cat("x2"), linear(2 * WIDTH), add("x1"))
 
 
-def faults(build: Callable[[], Any]) -> tuple[str, ...]:
-    with pytest.raises(WiringError) as caught:
-        build()
-    return caught.value.faults
-
-
 def lacks(net: Callable[..., Any], *inputs: Any, **values: Any) -> str:
     with pytest.raises(CallError) as caught:
         net(*inputs, **values)
@@ -63,8 +49,7 @@ def lacks(net: Callable[..., Any], *inputs: Any, **values: Any) -> str:
 def seen(net: nn.Module) -> Iterator[list[Any]]:
     """Every part is called as the module it is; what each returned."""
     returned: list[Any] = []
-    parts = [module for module in net.modules() if isinstance(module, nn.Sequential) and module is not net]
-    handles = [module.register_forward_hook(lambda _, __, output: returned.append(output)) for module in parts]
+    handles = [part.register_forward_hook(lambda _, __, output: returned.append(output)) for part in parts_of(net)]
     yield returned
     for handle in handles:
         handle.remove()
@@ -245,8 +230,7 @@ def test_nothing_is_stored(called: bool) -> None:
         if isinstance(module, nn.Linear | nn.Tanh | nn.Sigmoid):
             module.register_forward_hook(lambda _, __, output: born.append(weakref.ref(output)))
     if called:
-        for part in (net.enc, net[1], net.dec):
-            part.register_forward_hook(lambda *_: None)
+        look_on([net.enc, net[1], net.dec])
     net(x())
 
     def state() -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -258,14 +242,11 @@ def test_nothing_is_stored(called: bool) -> None:
 
     before, dictionary = state(), {id(module): len(vars(module)) for module in net.modules()}
     born.clear()
-    gc.disable()
-    try:
+    with without_collection():
         net(x())
         net.record(x(), "enc.x1")
         assert len(born) > 8
         assert not [ref for ref in born if ref() is not None]
-    finally:
-        gc.enable()
     assert state() == before
     assert {id(module): len(vars(module)) for module in net.modules()} == dictionary
     assert not [each for each in gc.get_referrers(Sequential) if isinstance(each, Tensor)]

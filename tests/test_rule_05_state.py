@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import io
 import os
 import pickle
@@ -11,9 +10,8 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from skipseq import Sequential, add, save
 from skipseq.errors import CallError
 
 from .citizen_networks import NETWORKS, Network, SeparateByHand, images, outcome, separate
+from .helpers import look_on, without_collection
 
 ROOT = Path(__file__).parent.parent
 THREADS = 8
@@ -48,8 +47,7 @@ def network_in(name: str, way: str) -> tuple[Network, Sequential, nn.Module]:
     network = NETWORKS[name]
     net, hand = network.pair()
     if way == "called":
-        for path in network.parts:
-            net.get_submodule(path).register_forward_hook(lambda module, args, output: None)
+        look_on(net.get_submodule(path) for path in network.parts)
     return network, net.eval(), hand.eval()
 
 
@@ -141,8 +139,7 @@ def fragile_network() -> tuple[Sequential, list[Fragile]]:
 def test_after_an_exception_the_next_call_is_right(where: int, way: str) -> None:
     net, fragile = fragile_network()
     if way == "called":
-        for part in (net.encoder, net.decoder):
-            part.register_forward_hook(lambda module, args, output: None)
+        look_on([net.encoder, net.decoder])
     x = torch.randn(2, 4)
     expected = net(x)
     fragile[where].fails = True
@@ -157,8 +154,7 @@ def test_after_an_exception_the_next_call_is_right(where: int, way: str) -> None
 def test_no_value_outlives_its_call(fails: bool, way: str) -> None:
     net, fragile = fragile_network()
     if way == "called":
-        for part in (net.encoder, net.decoder):
-            part.register_forward_hook(lambda module, args, output: None)
+        look_on([net.encoder, net.decoder])
     x = torch.randn(2, 4)
     fragile[1].fails = fails
     with without_collection(), torch.no_grad():
@@ -183,17 +179,6 @@ def test_forward_leaves_nothing_on_a_module() -> None:
         net(*images())
     for module, known in zip(net.modules(), before, strict=True):
         assert {name: value for name, value in vars(module).items() if known.get(name) is not value} == {}
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Objects die by reference counting alone."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @each_way

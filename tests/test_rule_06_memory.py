@@ -6,7 +6,6 @@ later. It is computed from the plain list of calls that a network stands for; no
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ import skipseq.run.sequential
 from skipseq import DenseBlock, Sequential, UNet, add, call, cat, here, pick, save, sub, take, via
 from skipseq.errors import ShapeError, WiringError
 
+from .helpers import look_on, without_collection
 from .random_networks import WIDTH, Network, Operation, networks
 
 # ---------------------------------------------------------------------------------------------------------- measured
@@ -391,9 +391,8 @@ class Look(nn.Module):
 @pytest.fixture
 def no_collector() -> Iterator[None]:
     """Nothing is freed but by its last reference."""
-    gc.disable()
-    yield
-    gc.enable()
+    with without_collection():
+        yield
 
 
 READERS: dict[str, Callable[[], Any]] = {
@@ -499,7 +498,7 @@ def test_values_are_dropped_though_something_fails(failing: str, called: bool) -
     inner = Sequential(torch.sin, mark, save("s"), *rest)
     net = Sequential(torch.sin, ("part", inner), torch.sin)
     if called:
-        inner.register_forward_hook(lambda *_: None)
+        look_on([inner])
     expected = {"layer": Boom, "shape": ShapeError, "overwritten": RuntimeError}[failing]
     for _ in range(2):
         try:

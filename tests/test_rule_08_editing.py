@@ -11,13 +11,7 @@ from torch import Tensor, nn
 from skipseq import Residual, Sequential, add, call, cat, here, mul, pick, save, sub, take, via
 from skipseq.errors import CallError, SkipseqError, WiringError
 
-
-def linear() -> nn.Linear:
-    return nn.Linear(4, 4)
-
-
-def x() -> Tensor:
-    return torch.randn(3, 4)
+from .helpers import linear, look_on, x
 
 
 def close(one: Tensor, other: Tensor) -> bool:
@@ -851,8 +845,7 @@ def test_a_parent_notices_that_a_part_was_edited(edit: Callable[[Any], object], 
     before = net(value), outer(value)
     edit(net)
     if called:
-        for part in (net, net.encoder, net.decoder):
-            part.register_forward_hook(lambda module, args, output: None)
+        look_on([net, net.encoder, net.decoder])
     assert torch.equal(net(value), by_hand(net, value))
     assert not torch.equal(net(value), before[0])
     assert torch.equal(outer(value), outer[1](by_hand(net, value)))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,15 +13,7 @@ from torch import Tensor, nn
 from skipseq import Sequential, add, call, cat, here, mul, pick, save, take, via
 from skipseq.errors import CallError
 
-WIDTH = 4
-
-
-def x() -> Tensor:
-    return torch.randn(3, WIDTH)
-
-
-def linear(features_in: int = WIDTH, features_out: int = WIDTH) -> nn.Linear:
-    return nn.Linear(features_in, features_out)
+from .helpers import WIDTH, everything_called, linear, x
 
 
 class Counted(nn.Module):
@@ -45,16 +36,6 @@ def calls(net: nn.Module) -> list[int]:
     for layer in layers:
         layer.calls = 0
     return counts
-
-
-@contextmanager
-def everything_called(net: nn.Module) -> Iterator[None]:
-    """Somebody looks on: every part is called as the module it is."""
-    parts = [module for module in net.modules() if isinstance(module, nn.Sequential) and module is not net]
-    handles = [module.register_forward_hook(lambda *_: None) for module in parts]
-    yield
-    for handle in handles:
-        handle.remove()
 
 
 def network() -> Sequential:
