@@ -72,7 +72,6 @@ class Emitter:
             Overwritten=Overwritten,
             cat=torch.cat,
             refuse_misfit=refuse_misfit,
-            RuntimeError=RuntimeError,
         )
         for i, operation in enumerate(self.operations):
             self.last.update(dict.fromkeys(operation.reads(), i))
