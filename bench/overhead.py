@@ -149,8 +149,7 @@ def format_rows(rows: list[Row]) -> str:
     """Return the measurements as a table in Markdown."""
     columns = [name for name in COLUMNS if any(name in row.ratios for row in rows)]
     cells = [
-        (row.workload, row.mode, f"{row.base_us:.0f}", *(_ratio(row.ratios.get(name)) for name in columns))
-        for row in rows
+        (row.workload, row.mode, f"{row.base_us:.0f}", *(_ratio(row.ratios.get(name)) for name in columns)) for row in rows
     ]
     return format_table(("network", "mode", "by hand (µs)", *columns), cells, texts=2)
 

@@ -55,9 +55,7 @@ def replace_table(text: str, name: str, table: str) -> str:
 def describe_machine() -> str:
     """Return processor, system and versions in two sentences."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    machine = (
-        f"{processor()}, {os.cpu_count()} cores, {device}, {platform.system()}, Python {platform.python_version()}."
-    )
+    machine = f"{processor()}, {os.cpu_count()} cores, {device}, {platform.system()}, Python {platform.python_version()}."
     return f"{machine}\nVersions: {', '.join(versions(PACKAGES))}."
 
 
