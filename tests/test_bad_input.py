@@ -525,7 +525,7 @@ def test_skips_with_bad_targets_or_words() -> None:
     text = refused(lambda: Sequential.of(plain, skips={"1": nn.ReLU()}))
     says(text, "skips['1']", "write a word")
     text = refused(lambda: Sequential.of(plain, skips={"1": "0"}))
-    says(text, "skips['1']", "write a word")
+    says(text, "skips['1'] is the string '0'", "Write save('0')", "cat('0')")
     text = refused(lambda: Sequential.of(plain, skips={"1.0": add("0")}))
     says(text, "'1'", "no sequence")
     says(refused(lambda: Sequential.of(plain, skips={1: add("0")})), "skips[1]")  # type: ignore[dict-item]
