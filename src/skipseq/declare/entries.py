@@ -14,7 +14,7 @@ from .functions import Function, hidden_module, is_function, written
 from .vocabulary import BARE_WORDS, Picker
 from .words import CallWord, Here, PickWord, Via, Word, describe, short
 
-__all__ = ["Children", "entries_of", "number", "read_entries", "with_skips"]
+__all__ = ["Children", "number", "read_entries", "with_skips"]
 
 #: The children of a container in order; a key that is nothing is numbered by :func:`number`.
 Children = list[tuple[str | None, nn.Module]]
@@ -72,11 +72,6 @@ def is_automatic(key: str, child: nn.Module) -> bool:
     """Whether a key is of the kind that :func:`number` gives, and changes when children come and go."""
     head, _, count = key.rpartition("_")
     return count.isdigit() and head == (child.kind if isinstance(child, Word) else "") and (head != "" or key == count)
-
-
-def entries_of(children: Mapping[str, nn.Module]) -> list[Children]:
-    """The children as entries, each one or two children long, with automatic keys left open."""
-    return [[(None if is_automatic(key, child) else key, child) for key, child in group] for group in grouped(children)]
 
 
 def with_skips(children: Children, skips: Mapping[str, Any], faults: list[str]) -> Children:
