@@ -82,3 +82,22 @@ def test_a_network_is_freed_without_the_garbage_collector() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+class Closed(nn.Module):
+    """One child and a first argument of its own: it need not pass on what it is given."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, value: Tensor, *_: object, **__: object) -> Tensor:
+        return self.inner(value).relu()  # type: ignore[no-any-return]
+
+
+def test_a_module_with_an_argument_of_its_own_is_no_wrapper() -> None:
+    """What it would be given by name might be dropped: names inside it are its own."""
+    net = Sequential(Closed(Sequential(nn.Linear(4, 4), save("h"), nn.Linear(4, 4))), nn.Tanh(), add("h"))
+    assert list(net.wiring.needs) == ["h"]
+    with pytest.raises(CallError, match="it lacks 'h'"):
+        net(torch.zeros(2, 4))

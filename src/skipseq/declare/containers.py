@@ -33,7 +33,7 @@ def forward_owner(module: nn.Module) -> Any:
 
 def is_wired(module: nn.Module) -> TypeGuard[Container]:
     """Whether the module runs a wiring: one of ours, unless its class has a forward that would not pass values on."""
-    return isinstance(module, Container) and (keeps_forward(module) or passes_on(forward_owner(module).forward))
+    return isinstance(module, Container) and (keeps_forward(module) or passes_on(forward_owner(module).forward.__get__(module)))
 
 
 def wired_class(module: nn.Module) -> Any:
@@ -46,17 +46,13 @@ def keeps_forward(module: nn.Module) -> bool:
     return "wiring" in vars(forward_owner(module))
 
 
-#: What a forward that was not bound takes before everything else.
-SELF = [inspect.Parameter.POSITIONAL_OR_KEYWORD]
-
-
 def passes_on(forward: Any) -> bool:
-    """Whether a forward takes ``*args, **kwargs`` and nothing else: it passes on whatever it is given."""
+    """Whether a bound forward takes ``*args, **kwargs`` and nothing else: it passes on whatever it is given."""
     try:
         kinds = [each.kind for each in inspect.signature(forward).parameters.values()]
     except (TypeError, ValueError):
         return False
-    return kinds[-2:] == [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD] and kinds[:-2] in ([], SELF)
+    return kinds == [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD]
 
 
 def is_plain(module: nn.Module) -> bool:

@@ -176,10 +176,8 @@ class Listed(Container):
         return keyed, getattr(first, "_inputs", None), outputs
 
     def __mul__(self, other: int) -> Any:
-        editing.check_count(self, other)
         result = self._derived(dict(self._modules), self._inputs, self._outputs)
-        for _ in range(other - 1):
-            result += self
+        result *= other
         return result
 
     def __rmul__(self, other: int) -> Any:

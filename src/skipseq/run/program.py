@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-import torch
-from torch import nn
+from torch import is_inference_mode_enabled, nn
 
 from skipseq.check import join_fault, note_place, overwrite_fault, pass_through, returned_fault, split_fault
 from skipseq.declare.words import short
@@ -59,7 +58,7 @@ def execute(root: nn.Module, program: Program, x: Any, given: dict[Value, Any] |
     Values made in inference mode have no count of changes in place: there only what is known beforehand is refused.
     """
     try:
-        return program.run(x, given, not torch.is_inference_mode_enabled())
+        return program.run(x, given, not is_inference_mode_enabled())
     except Exception as error:
         told = explain(error, root, program)
         try:
