@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from torch import nn
 
 from skipseq.wiring import Wiring
 
-__all__ = ["Container", "children_of", "inside", "is_plain", "is_wired", "keeps_forward", "wired_class"]
+__all__ = ["Container", "child_at", "children_of", "inside", "is_plain", "is_wired", "keeps_forward", "wired_class"]
 
 
 class Container(nn.Sequential):
@@ -85,3 +85,11 @@ def holds_container(module: nn.Module | None) -> bool:
 def children_of(module: nn.Module) -> Mapping[str, nn.Module]:
     """The children of a container by key."""
     return {key: child for key, child in module._modules.items() if child is not None}
+
+
+def child_at(container: nn.Module, path: Sequence[str]) -> nn.Module:
+    """The module at a path below the container, looked up live."""
+    module = container
+    for key in path:
+        module = module._modules[key]  # type: ignore[assignment]
+    return module

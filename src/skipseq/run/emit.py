@@ -20,14 +20,14 @@ it is needed. The names of layers are globals of the text: nothing is looked up 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from skipseq.flatten import Operation, Place
 from skipseq.wiring import Join, Number, Operand, Pick, Value
-
-from .flatten import Operation, Place
 
 __all__ = ["Emitter", "Misfit", "Overwritten", "Unsplit"]
 
@@ -52,9 +52,13 @@ Uncounted = (AttributeError, RuntimeError)
 
 @dataclass(slots=True)
 class Emitter:
-    """Writes the text for a line of operations; ``places`` tells for each line of it which operation it belongs to."""
+    """Writes the text for a line of operations; ``places`` tells for each line of it which operation it belongs to.
+
+    ``function_of`` gives what is called for a layer or a part.
+    """
 
     operations: list[Operation]
+    function_of: Callable[[Operation], Any]
     results: tuple[Value, ...]
     current: Value
     single: bool
@@ -192,7 +196,7 @@ class Emitter:
             given = ", ".join(f"k{value}" for value in operation.gives)
             return f"    {given}, = {self.constant(parts)}({met[0]}, {len(operation.gives)})"
         named = [self.by_name(name, self.name(operand)) for name, operand in operation.named]
-        self.names[f"f{i}"] = operation.function
+        self.names[f"f{i}"] = self.function_of(operation)
         further = "".join(f", k{value}" for value in operation.gives[1:]) if operation.kind == "part" else ""
         return f"    x{further} = f{i}({', '.join(met + named)})"
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from torch import is_inference_mode_enabled, nn
 
 from skipseq.check import join_fault, note_place, overwrite_fault, pass_through, returned_fault, split_fault
+from skipseq.declare.containers import child_at, wired_class
+from skipseq.declare.functions import Function
 from skipseq.declare.words import short
+from skipseq.flatten import Line, Operation, Place, named_operands
 from skipseq.wiring import Join, Layer, Part, Step, Value, Wiring
 
 from .emit import Emitter, Overwritten, Unsplit
-from .flatten import Line, Place, named_operands
-from .walk import child_at
+from .walk import RETURN, refuse_closed
 
 __all__ = ["Program", "execute", "make_program"]
 
@@ -37,15 +40,29 @@ class Program:
 
 def make_program(root: nn.Module, wiring: Wiring, called: frozenset[int]) -> Program:
     """The program of a container, in which the modules of these identities are called rather than run in place."""
-    line = Line(root, called)
-    values: dict[Value, Any] = {value: line.new() for value in (*range(len(wiring.inputs)), *wiring.needs.values())}
-    given = dict(values)
-    line.add(root, wiring, values)
-    results = tuple(values[each] for each in wiring.results())
-    emitter = Emitter(line.operations, results, given[0], not isinstance(wiring.result, tuple), len(wiring.wanted))
+    line = Line(root, lambda module: None if id(module) in called else module)
+    given, results = line.add_root(wiring)
+    single = not isinstance(wiring.result, tuple)
+    function_of = partial(function_called, root, called)
+    emitter = Emitter(line.operations, function_of, results, given[0], single, len(wiring.wanted))
     text = emitter.text(given)
     exec(compile(text, FILE, "exec"), emitter.names)
     return Program(wiring, text, emitter.names.pop("run"), tuple(emitter.places), results)
+
+
+def function_called(root: nn.Module, called: frozenset[int], operation: Operation) -> Callable[..., Any]:
+    """What a program calls for a layer or a part: the bare function where nobody could tell, or the module."""
+    module, step = operation.module, operation.place.chain[-1][2]
+    assert module is not None
+    if isinstance(module, Function) and id(module) not in called:
+        return module.function  # type: ignore[no-any-return]
+    if not isinstance(step, Part):
+        return module
+    if step.plain and (step.wants or step.needs):
+        # A plain sequence knows nothing of skips: one of ours with its layers and hooks stands in for it.
+        refuse_closed(module, step)
+        module = wired_class(root).of(module)
+    return partial(module, **{RETURN: step.wants}) if step.wants else module
 
 
 #: The file name of all programs, by which their frames are found in a traceback.

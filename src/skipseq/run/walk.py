@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from skipseq.declare.containers import child_at
 from skipseq.errors import CallError
 from skipseq.wiring import Join, Layer, Number, Operand, Part, Pick, Split, Value, Wiring, place_of, reaching
 
-__all__ = ["RETURN", "child_at", "join", "refuse_closed", "walk"]
+__all__ = ["RETURN", "join", "refuse_closed", "walk"]
 
 #: The keyword that asks a part for inner values besides its result. No label can be a keyword of Python.
 RETURN = "return"
@@ -87,14 +88,6 @@ def results(wiring: Wiring, values: dict[Value, Any]) -> Any:
 def read(values: dict[Value, Any], operand: Operand) -> Any:
     """The value of an operand."""
     return operand.value if isinstance(operand, Number) else values[operand]
-
-
-def child_at(container: nn.Module, path: Sequence[str]) -> nn.Module:
-    """The module at a path below the container, looked up live."""
-    module = container
-    for key in path:
-        module = module._modules[key]  # type: ignore[assignment]
-    return module
 
 
 def join(operator: str, values: Sequence[Any], dim: int = 1) -> Any:

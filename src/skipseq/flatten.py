@@ -1,19 +1,18 @@
-"""A tree of wirings as one line of operations: parts that nobody could tell from their insides are run in place."""
+"""A tree of wirings as one line of operations: the parts are run in place, all but those that must be called.
+
+What runs a network, what checks it and what draws it follow the same line.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 from torch import nn
 
-from skipseq.declare.containers import wired_class
-from skipseq.declare.functions import Function
+from skipseq.declare.containers import child_at
 from skipseq.wiring import Join, Layer, Number, Operand, Part, Pick, Step, Value, Wiring, reaching
-
-from .walk import RETURN, child_at, refuse_closed
 
 __all__ = ["Line", "Operation", "Place", "named_operands"]
 
@@ -25,16 +24,22 @@ class Place(NamedTuple):
     container there is no step. ``operands`` are those of the operation, in the order of the operands of its step.
     """
 
-    chain: tuple[tuple[nn.Module | None, Any, Any], ...]
+    chain: tuple[tuple[nn.Module | None, Wiring, Any], ...]
     operands: tuple[Operand, ...]
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys that lead from the root to the operation: of a layer to itself, of a word to the word."""
+        step = self.chain[-1][2]
+        outer = tuple(key for _, _, part in self.chain[:-1] for key in part.path)
+        return (*outer, *(step.path if isinstance(step, Layer | Part) else () if step is None else (step.key,)))
 
 
 @dataclass(slots=True)
 class Operation:
-    """One thing done: ``kind`` is layer, part (a call that gives inner values too), join, pick, split or pack."""
+    """One thing done: ``kind`` is layer, part (a container that is called), join, pick, split or pack."""
 
     kind: str
-    function: Any
+    module: nn.Module | None
     takes: tuple[Operand, ...]
     gives: tuple[Value, ...]
     place: Place
@@ -46,11 +51,16 @@ class Operation:
 
 
 class Line:
-    """Collects the operations of a tree, whose values are numbered over the whole tree."""
+    """Collects the operations of a tree, whose values are numbered over the whole tree.
 
-    def __init__(self, root: nn.Module, called: frozenset[int]) -> None:
+    Args:
+        root: the container at the top.
+        opened: tells for the module of a part which container is run in place of it, or nothing if it must be called.
+    """
+
+    def __init__(self, root: nn.Module, opened: Callable[[nn.Module], nn.Module | None]) -> None:
         self.root = root
-        self.called = called
+        self.opened = opened
         self.operations: list[Operation] = []
         self.count = 0
 
@@ -59,6 +69,13 @@ class Line:
         self.count += 1
         return self.count - 1
 
+    def add_root(self, wiring: Wiring) -> tuple[dict[Value, Value], tuple[Value, ...]]:
+        """The operations of the root; returns the values that a call gives, by those of its wiring, and the results."""
+        values: dict[Value, Any] = {value: self.new() for value in (*range(len(wiring.inputs)), *wiring.needs.values())}
+        given = dict(values)
+        self.add(self.root, wiring, values)
+        return given, tuple(values[each] for each in wiring.results())
+
     def add(self, container: nn.Module, wiring: Wiring, values: dict[Value, Any], chain: tuple[Any, ...] = ()) -> None:
         """The operations of one container; ``values`` leads from its values to those of the line."""
         held = None if container is self.root else container
@@ -66,51 +83,37 @@ class Line:
             takes = tuple(renamed(values, operand) for operand in step.takes)
             named = tuple((name, renamed(values, operand)) for name, operand in named_operands(step))
             place = Place((*chain, (held, wiring, step)), (*takes, *(operand for _, operand in named)))
-            if isinstance(step, Part):
-                module = child_at(container, step.path)
-                if id(module) not in self.called:
-                    self.add_in_place(module, step, takes, named, values, place)
-                    continue
+            module = child_at(container, step.path) if isinstance(step, Layer | Part) else None
+            if isinstance(step, Part) and module is not None and (inner := self.opened(module)) is not None:
+                self.add_in_place(inner, step, takes, named, values, place)
+                continue
             gives = tuple(self.new() for _ in step.gives)
             values.update(zip(step.gives, gives, strict=True))
-            kind, function = self.function_of(container, step)
-            self.operations.append(Operation(kind, function, takes, gives, place, named))
-
-    def function_of(self, container: nn.Module, step: Step) -> tuple[str, Any]:
-        """The kind of an operation, and what it calls, if it calls something."""
-        if isinstance(step, Layer):
-            layer = child_at(container, step.path)
-            bare = isinstance(layer, Function) and id(layer) not in self.called
-            return "layer", layer.function if bare else layer
-        if isinstance(step, Part):
-            return ("part" if step.wants else "layer"), self.called_part(child_at(container, step.path), step)
-        kind = "join" if isinstance(step, Join) else "pick" if isinstance(step, Pick) else "split"
-        return kind, None
-
-    def called_part(self, module: nn.Module, step: Part) -> Callable[..., Any]:
-        """The call of a part, asked for the inner values that are wanted."""
-        if step.plain and (step.wants or step.needs):
-            # A plain sequence knows nothing of skips: one of ours with its layers and hooks stands in for it.
-            refuse_closed(module, step)
-            module = wired_class(self.root).of(module)
-        return partial(module, **{RETURN: step.wants}) if step.wants else module
+            self.operations.append(Operation(kind_of(step), module, takes, gives, place, named))
 
     def add_in_place(
-        self, module: nn.Module, step: Part, takes: Any, named: Any, values: dict[Value, Any], place: Place
+        self, container: nn.Module, step: Part, takes: Any, named: Any, values: dict[Value, Any], place: Place
     ) -> None:
         """The operations of a part; its results become values of the container around it."""
         inner = reaching(step.wiring, step.wants)
         own: dict[Value, Any] = dict(enumerate(takes))
         own |= {inner.needs[name] if name in inner.needs else inner.names[name]: value for name, value in named}
-        self.add(module, inner, own, place.chain)
+        self.add(container, inner, own, place.chain)
         if isinstance(inner.result, tuple):
             result = self.new()
             packed = tuple(own[each] for each in inner.result)
-            end = Place((*place.chain, (module, inner, None)), packed)
+            end = Place((*place.chain, (container, inner, None)), packed)
             self.operations.append(Operation("pack", None, packed, (result,), end))
         else:
             result = own[inner.result]
         values.update(zip(step.gives, (result, *(own[each] for each in inner.wanted)), strict=True))
+
+
+def kind_of(step: Step) -> str:
+    """The kind of the operation that a step is."""
+    if isinstance(step, Layer | Part):
+        return "layer" if isinstance(step, Layer) else "part"
+    return "join" if isinstance(step, Join) else "pick" if isinstance(step, Pick) else "split"
 
 
 def named_operands(step: Step) -> tuple[tuple[str, Operand], ...]:
