@@ -9,7 +9,7 @@ from torch import nn
 from torch._C import _get_tracing_state
 from torch.compiler import is_compiling
 
-from skipseq.check import arguments_fault
+from skipseq.check.explain import arguments_fault
 from skipseq.errors import CallError, did_you_mean
 from skipseq.wiring import Value, Wiring, named_by_user, reachable
 

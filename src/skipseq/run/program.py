@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import is_inference_mode_enabled, nn
 
-from skipseq.check import join_fault, note_place, overwrite_fault, pass_through, returned_fault, split_fault
+from skipseq.check.explain import join_fault, note_place, overwrite_fault, pass_through, returned_fault, split_fault
 from skipseq.declare.containers import child_at, wired_class
 from skipseq.declare.functions import Function
 from skipseq.declare.words import short
