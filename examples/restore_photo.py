@@ -11,6 +11,7 @@ import argparse
 import copy
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -156,8 +157,11 @@ def main(argv: list[str] | None = None) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     captions = ["clean", *(f"{name}: {value:.2f} dB" for name, value in decibels.items())]
-    draw_picture(photos, captions).save(folder / "before_after.png")
-    (folder / "network.txt").write_text(f"{network}\n")
+    with TemporaryDirectory(prefix=".unfinished", dir=folder) as unfinished:  # each file is there whole or not at all
+        draw_picture(photos, captions).save(Path(unfinished) / "before_after.png")
+        (Path(unfinished) / "network.txt").write_text(f"{network}\n")
+        for path in Path(unfinished).iterdir():
+            path.replace(folder / path.name)
     print(f"Written to {folder}: before_after.png, network.txt")
 
 

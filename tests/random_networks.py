@@ -142,7 +142,8 @@ class Drawer:
         takes = tuple(scope.running if each is here else known[each] for each in order)
         scope.running = self.do(scope, function, takes)
         short = len(order) == 2 and order[0] is here and self.draw(st.booleans())
-        scope.entries.append(word(first) if short else word(*order))
+        fit = self.draw(st.sampled_from([None, None, "crop"]))  # nothing to do for values without extents, and in the way
+        scope.entries.append(word(first, fit=fit) if short else word(*order, fit=fit))
         if word is cat:
             self.shrink(scope)
 
@@ -229,20 +230,22 @@ class Drawer:
         if not self.closed_parts:
             return
         net, inner = self.draw(st.sampled_from(self.closed_parts))
+        saved = [label for label in inner.names if "." not in label]
+        around: list[Scope] = [scope]
+        while around[-1].around is not None:
+            around.append(around[-1].around)
+        if any(label in each.outer for each in around for label in saved):
+            return  # read from outside already, perhaps, and behind this entry it would be a label of the container itself
         meant = {inner.input: scope.running}
         for operation in inner.operations:
             takes = tuple(meant[i] for i in operation.takes)
             meant[operation.gives] = self.do(scope, operation.function, takes)
         scope.running = meant[inner.running]
         # Its labels are now saved in two places: what could be read by the bare label is ambiguous from here on.
-        saved = [label for label in inner.names if "." not in label]
         scope.entries.append(net)
-        around: Scope | None = scope
-        while around is not None:
+        for each in around:
             for label in saved:
-                around.names.pop(label, None)
-                around.outer.pop(label, None)
-            around = around.around
+                each.names.pop(label, None)
 
     def fill(self, scope: Scope, depth: int) -> None:
         scope.entries.append(nn.Linear(WIDTH, WIDTH))

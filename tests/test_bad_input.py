@@ -719,8 +719,7 @@ CASES: dict[str, Case] = {
             "(3, 6), from net[1]",
             "'input' is (3, 4), the input",
             "They differ in dimension 1 (6 and 4).",
-            "via('name', layer)",
-            "broadcast=True",
+            "Write add('input', project=True), or add(via('input', nn.Linear(4, 6))).",
         ),
     ),
     "add nested": Case(
@@ -901,18 +900,46 @@ def failing(*entries: Any) -> Sequential:
 
 
 @pytest.mark.parametrize(
-    ("build", "note"),
+    ("build", "start"),
     [
         (
             lambda: failing(linear(4, 3), linear(4, 2)),
-            "at net.a.b[1], in Linear(in_features=4, out_features=2, bias=True)",
+            "net.a.b[1] nn.Linear(4, 2) cannot take its input\n  it expects 4 features",
         ),
-        (lambda: failing(nn.Tanh(), save("h"), call(nn.Bilinear(4, 3, 4), "h")), "at net.a.b[2], in Bilinear("),
-        (lambda: failing(nn.Tanh(), take(via("input", linear(3, 3)))), "at net.a.b[1], in Linear("),
-        (lambda: failing(nn.Tanh(), lambda value: value.no_such_thing), "at net.a.b[1], in "),
-        (lambda: failing(nn.Sequential(linear(), linear(3, 3))), "at net.a.b[0]"),
+        (lambda: failing(nn.Tanh(), save("h"), call(nn.Bilinear(4, 3, 4), "h")), "net.a.b[2] nn.Bilinear(4, 3, 4) cannot take"),
+        (lambda: failing(nn.Tanh(), take(via("input", linear(3, 3)))), "net.a.b[1] nn.Linear(3, 3) cannot take its input"),
+        (lambda: failing(nn.Sequential(linear(), linear(3, 3))), "net.a.b[0][1] nn.Linear(3, 3) cannot take its input"),
     ],
-    ids=["layer", "call", "via", "function", "plain part"],
+    ids=["layer", "call", "via", "plain part"],
+)
+def test_a_layer_of_torch_that_cannot_take_its_input_is_explained(build: Callable[[], Sequential], start: str) -> None:
+    net = build()
+    texts = []
+    for _ in range(2):
+        with pytest.raises(ShapeError) as caught:
+            net(x())
+        assert str(caught.value).startswith(start)
+        texts.append(str(caught.value))
+        look_on(parts_of(net))
+    assert texts[0] == texts[1]
+
+
+class Picky(nn.Module):
+    """A layer of one's own, with an error of its own."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        raise RuntimeError("mine")
+
+
+@pytest.mark.parametrize(
+    ("build", "note"),
+    [
+        (lambda: failing(nn.Tanh(), lambda value: value.no_such_thing), "at net.a.b[1], in "),
+        (lambda: failing(nn.Tanh(), Picky()), "at net.a.b[1], in Picky()"),
+        (lambda: failing(nn.Tanh(), take(via("input", Picky()))), "at net.a.b[1], in Picky()"),
+        (lambda: failing(nn.Sequential(linear(), Picky())), "at net.a.b[0]"),
+    ],
+    ids=["function", "layer", "via", "plain part"],
 )
 def test_the_error_of_a_layer_has_a_note_of_its_place(build: Callable[[], Sequential], note: str) -> None:
     net = build()

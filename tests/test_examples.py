@@ -289,7 +289,7 @@ def test_e_the_misfit_is_explained() -> None:
     assert "net[3] add('input') cannot add values of different shapes" in text
     assert "(1, 3, 11, 11), from net[2]" in text
     assert "(1, 3, 32, 32), the input" in text
-    assert "3x3 convolutions with padding=1" in text
+    assert "3x3 convolutions, stride=1 and padding=1" in text
 
 
 def test_e_the_misfit_by_hand_fails_too() -> None:

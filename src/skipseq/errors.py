@@ -5,6 +5,7 @@
     ├── CallError       (TypeError)               a call lacks an input, or has one too many
     ├── WordError       (TypeError)               a word was called on its own
     ├── ShapeError      (RuntimeError)            values of different shapes meet
+    ├── DtypeError      (RuntimeError)            a layer receives numbers of another type than its own
     ├── DeviceError     (RuntimeError)            values on different devices meet
     └── OverwriteError  (RuntimeError)            a value was changed in place before its last reader
 
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-__all__ = ["CallError", "DeviceError", "OverwriteError", "ShapeError", "SkipseqError", "WiringError", "WordError"]
+__all__ = ["CallError", "DeviceError", "DtypeError", "OverwriteError", "ShapeError", "SkipseqError", "WiringError", "WordError"]
 
 
 class SkipseqError(Exception):
@@ -53,17 +54,19 @@ class WordError(SkipseqError, TypeError):
 class Met:
     """One of the values that met: what it is called, what it is, and the place it comes from.
 
-    A part does not know where its needs come from: then ``origin`` is nothing, and ``need`` is the name to ask for.
+    A part does not know where its needs come from: then ``origin`` is nothing, and ``need`` is the name to ask for. Who looks
+    at the whole network also knows the ``giver``, the layer or word as it was written.
     """
 
     name: str
     what: str
     origin: str | None = None
     need: str | None = None
+    giver: str = ""
 
     def __str__(self) -> str:
         origin = f", from net{self.origin}" if self.origin else ", the input" if self.origin == "" else ""
-        return f"{self.name} is {self.what}{origin}"
+        return f"{self.name} is {self.what}{origin}{' ' * bool(self.giver)}{self.giver}"
 
 
 class ValueFault(SkipseqError, RuntimeError):
@@ -79,6 +82,8 @@ class ValueFault(SkipseqError, RuntimeError):
         self.met = tuple(met)
         self.advice = advice
         self.returned: int | None = None
+        #: Further faults of the same network, which do not follow from this one.
+        self.others: tuple[ValueFault, ...] = ()
         super().__init__(place, problem, self.met, advice)
 
     def passed(self, place: str, origins: Mapping[str, tuple[str | None, str | None]]) -> None:
@@ -90,18 +95,31 @@ class ValueFault(SkipseqError, RuntimeError):
             else replace(each, origin=origins[each.need][0], need=origins[each.need][1])
             for each in self.met
         )
+        for other in self.others:
+            other.passed(place, origins)
 
     def __str__(self) -> str:
+        if not self.others:
+            return self.told()
+        count = "1 more fault" if len(self.others) == 1 else f"{len(self.others)} more faults"
+        return "\n".join([self.told(), f"{count}:", *(indented(other.told()) for other in self.others)])
+
+    def told(self) -> str:
+        """The text of this fault alone."""
         lines = [f"net{self.place} {self.problem}", *(f"  {each}" for each in self.met), indented(self.advice)]
         return "\n".join(lines)
 
 
 class ShapeError(ValueFault):
-    """Values of different shapes meet in a join."""
+    """Values of different shapes meet in a join, or a layer cannot take the shape that it receives."""
+
+
+class DtypeError(ValueFault):
+    """A layer receives numbers of another type than its own."""
 
 
 class DeviceError(ValueFault):
-    """Values on different devices meet in a join."""
+    """Values on different devices meet in a join, or in a layer."""
 
 
 class OverwriteError(ValueFault):

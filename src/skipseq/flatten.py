@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from skipseq.declare.containers import child_at
-from skipseq.wiring import Join, Layer, Number, Operand, Part, Pick, Step, Value, Wiring, reaching
+from skipseq.wiring import Join, Layer, Number, Operand, Part, Pick, Step, Value, Wiring, place_of, reaching
 
-__all__ = ["Line", "Operation", "Place", "named_operands"]
+__all__ = ["Line", "OpenedPart", "Operation", "Place", "named_operands"]
 
 
 class Place(NamedTuple):
@@ -33,6 +33,12 @@ class Place(NamedTuple):
         outer = tuple(key for _, _, part in self.chain[:-1] for key in part.path)
         return (*outer, *(step.path if isinstance(step, Layer | Part) else () if step is None else (step.key,)))
 
+    def text(self) -> str:
+        """How the operation is reached from the root in Python: ``.encoder[2]``."""
+        outer = "".join(place_of(part) for _, _, part in self.chain[:-1])
+        step = self.chain[-1][2]
+        return outer + (place_of(step) if step is not None else "")
+
 
 @dataclass(slots=True)
 class Operation:
@@ -50,6 +56,15 @@ class Operation:
         return [operand for operand in self.place.operands if not isinstance(operand, Number)]
 
 
+class OpenedPart(NamedTuple):
+    """A container that was run in place: its operations are those from ``first`` to before ``end``."""
+
+    container: nn.Module
+    place: Place
+    first: int
+    end: int
+
+
 class Line:
     """Collects the operations of a tree, whose values are numbered over the whole tree.
 
@@ -63,6 +78,9 @@ class Line:
         self.opened = opened
         self.operations: list[Operation] = []
         self.count = 0
+        #: The containers that were run in place, and the names that a user has for the values, as keys from the root.
+        self.opened_parts: list[OpenedPart] = []
+        self.names: dict[Value, list[tuple[str, ...]]] = {}
 
     def new(self) -> Value:
         """A value that was not there before."""
@@ -90,6 +108,10 @@ class Line:
             gives = tuple(self.new() for _ in step.gives)
             values.update(zip(step.gives, gives, strict=True))
             self.operations.append(Operation(kind_of(step), module, takes, gives, place, named))
+        keys = tuple(key for _, _, part in chain for key in part.path)
+        for name, value in wiring.names.items():
+            if value in values:
+                self.names.setdefault(values[value], []).append((*keys, name))
 
     def add_in_place(
         self, container: nn.Module, step: Part, takes: Any, named: Any, values: dict[Value, Any], place: Place
@@ -98,7 +120,9 @@ class Line:
         inner = reaching(step.wiring, step.wants)
         own: dict[Value, Any] = dict(enumerate(takes))
         own |= {inner.needs[name] if name in inner.needs else inner.names[name]: value for name, value in named}
+        first = len(self.operations)
         self.add(container, inner, own, place.chain)
+        self.opened_parts.append(OpenedPart(container, place, first, len(self.operations)))
         if isinstance(inner.result, tuple):
             result = self.new()
             packed = tuple(own[each] for each in inner.result)

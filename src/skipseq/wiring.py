@@ -68,12 +68,27 @@ class Part(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class Fit:
+    """How the operands of a join are brought to one extent before they are joined.
+
+    ``kind`` is crop, crop_end, pad, pad_center, pad_replicate or resize. ``like`` is the position of the operand whose extent
+    rules; with nothing there, the smallest or the largest does. ``mode`` and ``align_corners`` are those of a resize.
+    """
+
+    kind: str
+    like: int | None = None
+    mode: str = "nearest"
+    align_corners: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Join(Step):
-    """Values are joined by an operator: cat, add, sub or mul."""
+    """Values are joined by an operator, cat, add, sub or mul; with ``fit``, they are brought to one extent before."""
 
     operator: str
     dim: int = 1
     broadcast: bool = False
+    fit: Fit | None = None
 
 
 @dataclass(frozen=True, slots=True)

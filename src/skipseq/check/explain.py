@@ -9,14 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skipseq.declare.constructors import constructor
 from skipseq.declare.words import Word, short
 from skipseq.errors import CallError, DeviceError, Met, OverwriteError, ShapeError, ValueFault, did_you_mean
+from skipseq.joins import fitted_shapes, joinable
 from skipseq.wiring import Join, Number, Part, Split, Step, Value, Wiring, named_by_user, place_of, reads
 
 __all__ = [
     "arguments_fault",
+    "differing_dimensions",
     "join_fault",
-    "note_place",
+    "meeting",
     "origin_of",
     "overwrite_fault",
     "pass_through",
@@ -27,13 +30,16 @@ __all__ = [
 VERBS = {"cat": "concatenate", "add": "add", "sub": "subtract", "mul": "multiply"}
 
 
-def join_fault(container: nn.Module, wiring: Wiring, step: Join, values: Sequence[Any]) -> ValueFault | None:
-    """Why these values cannot be joined at this step, or nothing if the reason is not known."""
+def join_fault(container: nn.Module, wiring: Wiring, step: Join, values: Sequence[Any], repair: str = "") -> ValueFault | None:
+    """Why these values cannot be joined at this step, or nothing if the reason is not known; ``repair`` is what to write."""
     tensors = [value for value in values if isinstance(value, Tensor)]
     written = container._modules[step.key]
     assert isinstance(written, Word)
-    word = short(written)
+    word = written.written(constructor)
     names = {wiring.names[name]: repr(name) for name in written.references() if name in wiring.names}
+    names |= {
+        value: f"what its {what_gives(each)} gives" for each in wiring.steps if each.key == step.key for value in each.gives
+    }
     met = [
         meeting(wiring, operand, value, names)
         for operand, value in zip(step.takes, values, strict=True)
@@ -44,37 +50,60 @@ def join_fault(container: nn.Module, wiring: Wiring, step: Join, values: Sequenc
         advice = "Move one of them: take or join it by call(move, ...), or put the whole network on one device."
         return DeviceError(place_of(step), text, met, advice)
     shapes = [tuple(tensor.shape) for tensor in tensors]
-    if misfits(shapes, step):
+    if not joinable(step, shapes):
         text = f"{word} cannot {VERBS[step.operator]} values of different shapes"
-        return ShapeError(place_of(step), text, met, shape_advice(step, shapes))
+        return ShapeError(place_of(step), text, met, shape_advice(step, shapes, repair))
     return None
 
 
-def misfits(shapes: list[tuple[int, ...]], step: Join) -> bool:
-    """Whether the shapes are to blame: all equal, but for the dimension of a concatenation."""
-    if step.operator != "cat":
-        return not step.broadcast and len(set(shapes)) > 1
-    rest = {tuple(extent for d, extent in enumerate(shape) if d != step.dim % max(len(shape), 1)) for shape in shapes}
-    return len(rest) > 1
+def what_gives(step: Step) -> str:
+    """What stands inside a word, by its own name."""
+    return step.operator if isinstance(step, Join) else "via"
 
 
-def shape_advice(step: Join, shapes: list[tuple[int, ...]]) -> str:
+def shape_advice(step: Join, shapes: list[tuple[int, ...]], repair: str = "") -> str:
     """Which dimensions differ, and what to write."""
+    broadcast = "\nIf broadcasting is meant, write broadcast=True." if can_broadcast(step, shapes) else ""
     if len({len(shape) for shape in shapes}) > 1:
-        text = "They differ in the number of dimensions. Bring one to the other with via('name', layer)."
-        return text + ("" if step.operator == "cat" else "\nIf broadcasting is meant, write broadcast=True.")
-    joined = step.dim % len(shapes[0]) if step.operator == "cat" else None
-    differing = [d for d, extents in enumerate(zip(*shapes, strict=True)) if len(set(extents)) > 1 and d != joined]
+        text = repair or "Bring one to the other with via('name', layer)."
+        return f"They differ in the number of dimensions.\n{text}{broadcast}"
+    differing = differing_dimensions(step, fitted(step, shapes))
     names = ", ".join(f"{d} ({' and '.join(str(shape[d]) for shape in shapes)})" for d in differing)
-    text = f"They differ in dimension{'s' if len(differing) > 1 else ''} {names}.\n"
+    text = f"They differ in dimension{'s' if len(differing) > 1 else ''} {names}"
+    text += f", and fit={step.fit.kind!r} does not bring them together.\n" if step.fit else ".\n"
+    return text + (repair or usual_advice(step, differing)) + broadcast
+
+
+def usual_advice(step: Join, differing: list[int]) -> str:
+    """What to write where no repair is known to work."""
+    if 0 in differing:
+        return "The first dimension is the batch: both must come from the same inputs."
     if max(differing) >= 2:
-        text += "Write layers that keep the size (3x3 convolutions with padding=1), or bring one value to the size\n"
-        text += "of the other with via('name', layer)."
-    elif step.operator == "cat":
-        text += "Bring one value to the extent of the other with via('name', layer)."
-    else:
-        text += "Project one of them: via('name', layer), with a linear layer or a 1x1 convolution; or write cat."
-    return text + ("" if step.operator == "cat" else "\nIf broadcasting is meant, write broadcast=True.")
+        text = "Write layers that keep the size (3x3 convolutions with padding=1), or bring one value to the size\n"
+        return text + "of the other with via('name', layer)."
+    if step.operator == "cat":
+        return "Bring one value to the extent of the other with via('name', layer)."
+    return "Project one of them: via('name', layer), with a linear layer or a 1x1 convolution; or write cat."
+
+
+def differing_dimensions(step: Join, shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    """The dimensions in which values of equal rank differ, but for the one of a concatenation."""
+    own = step.dim % max(len(shapes[0]), 1) if step.operator == "cat" else None
+    return [d for d, extents in enumerate(zip(*shapes, strict=True)) if len(set(extents)) > 1 and d != own]
+
+
+def fitted(step: Join, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """The shapes behind the fit of a join."""
+    return [shape for shape in fitted_shapes(step, shapes) if shape is not None]
+
+
+def can_broadcast(step: Join, shapes: list[tuple[int, ...]]) -> bool:
+    """Whether torch would broadcast values of these shapes."""
+    try:
+        torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        return False
+    return step.operator != "cat"
 
 
 def split_fault(container: nn.Module, wiring: Wiring, step: Split, value: Any) -> ShapeError:
@@ -193,11 +222,6 @@ def origins(wiring: Wiring, part: Part) -> dict[str, tuple[str | None, str | Non
     """Where each need of a part comes from."""
     bound = (*part.needs, *part.named)
     return {name: origin_of(wiring, operand) for name, operand in bound if isinstance(operand, int)}
-
-
-def note_place(error: BaseException, step: Step, module: nn.Module) -> None:
-    """Tells where a layer failed, behind its own error."""
-    error.add_note(f"at net{place_of(step)}, in {short(module)}")
 
 
 def arguments_fault(wiring: Wiring, given: list[str], what: str) -> CallError | None:

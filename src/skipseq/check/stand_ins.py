@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.utils._pytree import tree_map_only
 
 from skipseq.declare.containers import Container
 
-__all__ = ["StandIns", "is_lazy", "lazy_inside"]
+__all__ = ["StandIns", "all_tensors", "is_lazy", "lazy_inside"]
 
 #: How deep plain lists and dicts among the attributes of a module are looked through for tensors and modules.
 DEPTH = 3
@@ -51,7 +53,7 @@ class StandIns:
                     fake = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
                 if isinstance(tensor, nn.Parameter):
                     fake = nn.Parameter(fake, requires_grad=tensor.requires_grad)
-                elif tensor.requires_grad:
+                elif tensor.requires_grad and tensor.is_leaf:
                     fake.requires_grad_()
             self.tensors[id(tensor)] = fake
             self.kept.append(tensor)
@@ -63,7 +65,9 @@ class StandIns:
             twin = module.__class__.__new__(module.__class__)
             self.modules[id(module)] = twin
             self.kept.append(module)
-            state = module.__getstate__() if isinstance(module, Container) else vars(module)
+            # A container is told apart by its children: what it knows of them is left out, as when it is copied.
+            left_out = {"_plan"} if isinstance(module, Container) else set()
+            state = {name: value for name, value in vars(module).items() if name not in left_out}
             twin.__dict__.update({name: self.replaced(value, DEPTH) for name, value in state.items()})
         return self.modules[id(module)]
 
@@ -89,17 +93,25 @@ class StandIns:
         """
         twin = copy.deepcopy(module, {id(tensor): on_meta(tensor) for tensor in all_tensors(module)})
         received: list[tuple[nn.Module, tuple[Any, ...]]] = []
-        pairs = {id(b): a for a, b in zip(module.modules(), twin.modules(), strict=True)}
-        for each in list(twin.modules()):
+        handles = []
+        for own, each in zip(module.modules(), twin.modules(), strict=True):
             if is_lazy(each):
-                note = lambda inner, given: received.append((pairs[id(inner)], given))  # noqa: E731
-                each.register_forward_pre_hook(note, prepend=True)
+                # The arguments are noted before the hook by which PyTorch gives a lazy layer its parameters.
+                note = partial(received_by, received, own)
+                handles.append(each.register_forward_pre_hook(note, prepend=True))
         with torch.device("meta"):
             twin(*moved(args), **moved(named))
+        for handle in handles:
+            handle.remove()
         device = next((tensor.device for tensor in all_tensors(module)), None)
         for tensor in all_tensors(twin):
             self.tensor(tensor, device)
         return twin, received
+
+
+def received_by(received: list[Any], own: nn.Module, _: nn.Module, given: tuple[Any, ...]) -> None:
+    """Notes what a lazy layer received."""
+    received.append((own, given))
 
 
 def is_lazy(module: nn.Module) -> bool:
@@ -121,14 +133,13 @@ def all_tensors(module: nn.Module) -> Iterator[Tensor]:
 
 def on_meta(tensor: Tensor) -> Tensor:
     """A tensor like this one without memory."""
-    if isinstance(tensor, UninitializedParameter):
-        return UninitializedParameter(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype)
-    if isinstance(tensor, UninitializedBuffer):
-        return UninitializedBuffer(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype)
+    if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
+        like: Any = type(tensor)  # torch's own annotations lack the keywords
+        return like(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype)  # type: ignore[no-any-return]
     empty = torch.empty_like(tensor, device="meta")
     return nn.Parameter(empty, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
 
 
 def moved(value: Any) -> Any:
     """Arguments on the device of tensors without memory."""
-    return torch.utils._pytree.tree_map_only(Tensor, lambda each: torch.empty_like(each, device="meta"), value)
+    return tree_map_only(Tensor, lambda each: torch.empty(each.shape, dtype=each.dtype, device="meta"), value)

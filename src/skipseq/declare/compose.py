@@ -32,6 +32,7 @@ from skipseq.wiring import (
 from . import words
 from .containers import children_of, inside, is_plain, is_wired
 from .functions import Function
+from .repairs import find_option_faults, fit_of
 from .scope import Draft, Scope
 from .words import Called, CallWord, Joined, JoinWord, PickWord, SaveWord, TakeWord, Via, Word, here, short
 
@@ -201,18 +202,25 @@ class Composer(Scope):
 
     def join(self, word: Word, joined: Joined, implied: bool = False) -> Value:
         """A join of values; at an entry, one operand alone comes behind the running value."""
-        takes = [self.operand(word, operand) for operand in joined.operands]
-        if implied and len(takes) == 1:
-            takes = [self.running, *takes]
+        operands = (here, *joined.operands) if implied and len(joined.operands) == 1 else joined.operands
+        for text, advice in find_option_faults(joined, operands):
+            self.fault(text, advice)
+        takes: list[Operand] = [self.operand(word, operand) for operand in operands]
         values = [each for each in takes if not isinstance(each, Number)]
         if len(set(values)) < len(values):
             self.fault(
                 "joins a value with itself.",
                 "Name each value once; for a square or a double, write call(torch.square) or mul(2.0).",
             )
-        value = self.new()
-        self.steps.append(Join(self.key, self.index, tuple(takes), (value,), joined.operator, joined.dim, joined.broadcast))
-        return value
+        like = takes[words.running_at(operands)]
+        for i, key in enumerate(joined.projections, len(takes) - len(joined.projections)):
+            if key is not None:
+                value = self.apply(words.layer_of(word, key), (self.key, key), (takes[i], like))
+                self.names[f"{self.key}.{key}"] = takes[i] = value
+        given = (self.new(),)
+        options = (joined.operator, joined.dim, joined.broadcast, fit_of(joined, operands))
+        self.steps.append(Join(self.key, self.index, tuple(takes), given, *options))
+        return given[0]
 
     def operand(self, word: Word, operand: words.Operand) -> Operand:
         """An operand as a value of this container, with the steps that it takes to get it."""

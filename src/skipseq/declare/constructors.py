@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .functions import Function
 
-__all__ = ["constructor"]
+__all__ = ["arguments_of", "constructor"]
 
 #: Arguments that are given for each dimension, and that one number stands for if all are equal.
 FOR_EACH_DIMENSION = frozenset(
@@ -45,26 +45,52 @@ def in_one_line(module: nn.Module) -> str:
 
 def written_arguments(module: nn.Module) -> str | None:
     """The arguments of the constructor, those that differ from the defaults, or nothing if they are not known."""
+    known = arguments_of(module)
+    if known is None:
+        return None
     parts: list[str] = []
     by_position = True
-    for parameter in list(inspect.signature(type(module).__init__).parameters.values())[1:]:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            return None
-        if parameter.name in ABOUT_STORAGE:
-            continue
-        value = argument_of(module, parameter.name)
-        if value is MISSING:
-            if parameter.default is parameter.empty:
-                return None
-            by_position = False
-            continue
-        value = simple(parameter.name, value)
-        if parameter.default is not parameter.empty and is_default(module, parameter, value):
+    for parameter in parameters_of(module):
+        value = simple(parameter.name, known.get(parameter.name, MISSING))
+        if value is MISSING or (parameter.default is not parameter.empty and is_default(module, parameter, value)):
             by_position = False
             continue
         by_position = by_position and parameter.default is parameter.empty
         parts.append(repr(value) if by_position else f"{parameter.name}={value!r}")
     return ", ".join(parts)
+
+
+def arguments_of(module: nn.Module) -> dict[str, Any] | None:
+    """The arguments that build a layer of torch like this one, or nothing where it does not keep all that are needed."""
+    found = {}
+    for parameter in parameters_of(module):
+        value = argument_of(module, parameter.name)
+        if value is not MISSING:
+            found[parameter.name] = value
+        elif parameter.default is parameter.empty:
+            return None
+    return found
+
+
+def parameters_of(module: nn.Module) -> list[inspect.Parameter]:
+    """The parameters of the constructor, but for those about where a layer lives."""
+    signature = inspect.signature(rnn_arguments if isinstance(module, nn.RNNBase) else type(module))
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [each for each in signature.parameters.values() if each.kind not in kinds and each.name not in ABOUT_STORAGE]
+
+
+def rnn_arguments(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    nonlinearity: str = "tanh",
+    bias: bool = True,
+    batch_first: bool = False,
+    dropout: float = 0.0,
+    bidirectional: bool = False,
+    proj_size: int = 0,
+) -> None:
+    """The arguments of ``nn.RNN``, ``nn.LSTM`` and ``nn.GRU``, whose constructors do not name them."""
 
 
 def argument_of(module: nn.Module, name: str) -> Any:
@@ -75,6 +101,8 @@ def argument_of(module: nn.Module, name: str) -> Any:
     if name == "bias" and (value is None or isinstance(value, Tensor)):
         # A layer without any parameters has no bias to speak of: affine=False says so.
         return value is not None or (MISSING if getattr(module, "weight", None) is None else False)
+    if name == "proj_size" and not isinstance(module, nn.LSTM):
+        return MISSING
     return MISSING if isinstance(value, Tensor | nn.Module) or callable(value) else value
 
 

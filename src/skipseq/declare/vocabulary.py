@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .words import CallWord, JoinWord, PickWord, SaveWord, TakeWord, Via, here
+from .words import CallWord, Joined, JoinWord, PickWord, SaveWord, TakeWord, Via, here
 
 __all__ = ["BARE_WORDS", "Picker", "add", "call", "cat", "here", "mul", "pick", "save", "sub", "take", "via"]
 
@@ -35,7 +35,15 @@ def save(*labels: str) -> SaveWord:
     return SaveWord(labels)
 
 
-def cat(*operands: Any, dim: int = 1) -> JoinWord:
+def cat(
+    *operands: Any,
+    dim: int = 1,
+    fit: str | None = None,
+    like: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    project: Any = None,
+) -> JoinWord:
     """Concatenates the running value with earlier ones: ``cat("x1")`` is ``cat(here, "x1")``.
 
     >>> import torch
@@ -45,17 +53,50 @@ def cat(*operands: Any, dim: int = 1) -> JoinWord:
     >>> net(torch.zeros(2, 3, 8, 8)).shape
     torch.Size([2, 32, 8, 8])
 
+    With ``fit``, operands of different extents are brought to one; which one changes, and how, is drawn here for one
+    dimension in which the running value has 4 positions and ``x1`` has 7::
+
+        cat("x1", ...)          here            x1
+        fit="crop"              ████             ·████··    the largest are cut around their middle
+        fit="crop_end"          ████            ████···     the largest are cut behind
+        fit="pad"               ████000         ███████     the smallest get zeros behind
+        fit="pad_center"        0████00         ███████     the smallest get zeros around, the odd one behind
+        fit="pad_replicate"     ████■■■         ███████     the smallest get their last position again
+        fit="resize"            ███████         ███████     the running value is interpolated
+
+    >>> net = Sequential(nn.Conv2d(3, 8, 3), cat("input", fit="crop"))
+    >>> net(torch.zeros(2, 3, 8, 8)).shape
+    torch.Size([2, 11, 6, 6])
+
+    The extents are those behind ``(batch, channels)``: the length of 1-D values, height and width, or depth, height and width.
+    Batch and channels are never changed, nor is the dimension along which values are concatenated.
+
     Args:
         operands: references, ``here``, ``via(...)``, joins and calls. With two or more, one must be ``here``.
         dim: the dimension along which values are put together; 1 are the channels of ``(batch, channels, ...)``.
+        fit: how operands of different extents are brought to one before the join, see the drawing; without it they are refused.
+        like: the operand whose extents rule, ``here`` or its name. Else the smallest rule in a crop, the largest in a pad, and
+            those of the first named operand in a resize. The smaller is not cropped to a larger one: that stays an error.
+        mode: how a resize interpolates: ``"nearest"``, ``"nearest-exact"``, ``"area"``, ``"linear"`` (1-D), ``"bilinear"`` and
+            ``"bicubic"`` (2-D), ``"trilinear"`` (3-D), as in ``torch.nn.functional.interpolate``.
+        align_corners: as there, for the modes from linear to trilinear.
+        project: not for a concatenation, which takes any number of channels; see :func:`add`.
 
     Raises:
         ShapeError: when called, if the values differ in another dimension.
     """
-    return JoinWord("cat", operands, dim=dim)
+    return JoinWord(Joined("cat", operands, dim, False, fit, like, mode, align_corners, project))
 
 
-def add(*operands: Any, broadcast: bool = False) -> JoinWord:
+def add(
+    *operands: Any,
+    broadcast: bool = False,
+    fit: str | None = None,
+    like: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    project: Any = None,
+) -> JoinWord:
     """Adds earlier values to the running value: ``add("x1")`` is ``add(here, "x1")``.
 
     >>> import torch
@@ -65,17 +106,51 @@ def add(*operands: Any, broadcast: bool = False) -> JoinWord:
     >>> block(torch.ones(2, 8)).shape
     torch.Size([2, 8])
 
+    With ``project``, named operands are brought to the channels of the running value, and by stride also to its extents::
+
+        add("input", ...)        here            input
+        project=True             128 x 4 x 4     64 x 8 x 8  → Conv2d(64, 128, 1, stride=2)         → 128 x 4 x 4
+        project="pad_channels"   128 x 4 x 4     64 x 8 x 8  → every second position, 32 + 32 zeros → 128 x 4 x 4
+
+    >>> block = Sequential(nn.Conv2d(64, 128, 3, 2, 1), ("downsample", add("input", project=True)))
+    >>> block(torch.zeros(1, 64, 8, 8)).shape
+    torch.Size([1, 128, 4, 4])
+    >>> block.get_submodule("downsample.0"), list(block.state_dict())[2:]
+    (Projection(1x1 convolution, 64, 128, stride=(2, 2)), ['downsample.0.weight', 'downsample.0.bias'])
+
+    The layer is lazy, as ``nn.LazyConv2d`` is: its parameters come into being when the shapes are known, before the first call,
+    so call the network once before an optimizer takes them. Where the shapes are equal already, it is nothing.
+
     Args:
         operands: references, ``here``, ``via(...)``, joins, calls and numbers. With two or more, one must be ``here``.
-        broadcast: allows values of different shapes, as torch broadcasts them.
+        broadcast: allows values of different shapes, as torch broadcasts them, also behind a fit.
+        fit: how operands of different extents are brought to one before the join, as drawn in :func:`cat`.
+        like: the operand whose extents rule, as in :func:`cat`.
+        mode: how a resize interpolates, as in :func:`cat`.
+        align_corners: whether it aligns the corners, as in :func:`cat`.
+        project: ``True`` for a 1x1 convolution of values that differ in dimension 1, or a linear layer of values
+            ``(batch, features)`` and ``(batch, tokens, features)`` that differ in the last one; ``"pad_channels"`` for
+            channels of zeros, half of them on each side. Other layers: ``via("x1", layer, ...)``.
 
     Raises:
         ShapeError: when called, if the shapes differ and ``broadcast`` is off.
+
+    References:
+        He et al., Deep Residual Learning for Image Recognition, 2015, options A (zeros) and B (projection).
+        https://arxiv.org/abs/1512.03385
     """
-    return JoinWord("add", operands, broadcast=broadcast)
+    return JoinWord(Joined("add", operands, 1, broadcast, fit, like, mode, align_corners, project))
 
 
-def sub(*operands: Any, broadcast: bool = False) -> JoinWord:
+def sub(
+    *operands: Any,
+    broadcast: bool = False,
+    fit: str | None = None,
+    like: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    project: Any = None,
+) -> JoinWord:
     """Subtracts from the running value: ``sub("x1")`` is ``sub(here, "x1")``, and ``sub(1.0, here)`` is one minus it.
 
     >>> import torch
@@ -92,10 +167,18 @@ def sub(*operands: Any, broadcast: bool = False) -> JoinWord:
 
     Arguments and errors are those of :func:`add`.
     """
-    return JoinWord("sub", operands, broadcast=broadcast)
+    return JoinWord(Joined("sub", operands, 1, broadcast, fit, like, mode, align_corners, project))
 
 
-def mul(*operands: Any, broadcast: bool = False) -> JoinWord:
+def mul(
+    *operands: Any,
+    broadcast: bool = False,
+    fit: str | None = None,
+    like: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    project: Any = None,
+) -> JoinWord:
     """Multiplies the running value: ``mul("gate")`` is ``mul(here, "gate")``, ``mul(0.2)`` scales it.
 
     >>> import torch
@@ -105,7 +188,7 @@ def mul(*operands: Any, broadcast: bool = False) -> JoinWord:
 
     Arguments and errors are those of :func:`add`.
     """
-    return JoinWord("mul", operands, broadcast=broadcast)
+    return JoinWord(Joined("mul", operands, 1, broadcast, fit, like, mode, align_corners, project))
 
 
 def call(layer: Any, *operands: Any, **named: Any) -> CallWord:

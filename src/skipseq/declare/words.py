@@ -7,8 +7,8 @@ one list, and the operands refer to them by their keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from math import isfinite
 from types import EllipsisType
 from typing import Any, ClassVar, NoReturn, TypeAlias
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from skipseq.errors import WordError
 
 from .functions import Function
+from .projection import is_projection, new_projection
 
 __all__ = [
     "CallWord",
@@ -61,12 +62,21 @@ class Via:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A join of operands."""
+    """A join of operands, with its options as they were written.
+
+    ``projections`` has the key of a layer of the word for each operand that is projected, and nothing for the others.
+    """
 
     operator: str
     operands: tuple[Operand, ...]
     dim: int = 1
     broadcast: bool = False
+    fit: Any = None
+    like: Any = None
+    mode: Any = "nearest"
+    align_corners: Any = None
+    project: Any = None
+    projections: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +133,7 @@ class Word(nn.Module):
             keys = tuple(self.keep_layer(layer) for layer in operand.layers)
             return Via(self.keep_layers(operand.base), keys)
         if isinstance(operand, JoinWord):
-            joined = operand.joined
-            return replace(joined, operands=tuple(self.keep_from(operand, inner) for inner in joined.operands))
+            return self.keep_from(operand, operand.joined)
         if isinstance(operand, CallWord):
             called = operand.called
             return Called(
@@ -148,7 +157,11 @@ class Word(nn.Module):
             keys = tuple(self.keep_layer(word._modules[key]) for key in operand.layers)
             return Via(self.keep_from(word, operand.base), keys)
         if isinstance(operand, Joined):
-            return replace(operand, operands=tuple(self.keep_from(word, inner) for inner in operand.operands))
+            kept, projections = [], []
+            for each, projection in zip(operand.operands, operand.projections, strict=True):
+                kept.append(self.keep_from(word, each))
+                projections.append(None if projection is None else self.keep_layer(word._modules[projection]))
+            return replace(operand, operands=tuple(kept), projections=tuple(projections))
         if isinstance(operand, Called):
             key = None if operand.layer is None else self.keep_layer(word._modules[operand.layer])
             inner = tuple(self.keep_from(word, each) for each in operand.operands)
@@ -186,9 +199,15 @@ class JoinWord(Word):
 
     joined: Joined
 
-    def __init__(self, operator: str, operands: tuple[Any, ...], dim: int = 1, broadcast: bool = False) -> None:
+    def __init__(self, written: Joined) -> None:
         super().__init__()
-        self.joined = Joined(operator, tuple(self.keep_layers(operand) for operand in operands), dim, broadcast)
+        kept, projections = [], []
+        for i, operand in enumerate(written.operands):
+            kept.append(self.keep_layers(operand))
+            made = is_projection(written.project) and written.operator != "cat" and not is_number(operand)
+            made = made and (len(written.operands) == 1 or i != running_at(written.operands))
+            projections.append(self.keep_layer(new_projection(written.project)) if made else None)
+        self.joined = replace(written, operands=tuple(kept), projections=tuple(projections))
 
     @property
     def kind(self) -> str:  # type: ignore[override]
@@ -207,7 +226,7 @@ class JoinWord(Word):
 
     def of(self, *operands: Any) -> JoinWord:
         """The same join of these operands: how blocks use a join that was given without any."""
-        return JoinWord(self.joined.operator, operands, self.joined.dim, self.joined.broadcast)
+        return JoinWord(replace(self.joined, operands=operands))
 
 
 class TakeWord(Word):
@@ -317,6 +336,21 @@ def unfit_operand(operand: Any) -> str:
     return "no reference; write a saved label, a layer's name, 'input', here, via(...), a join, a call or a number"
 
 
+def origin(operand: Any) -> Any:
+    """What an operand starts from: a name, ``here``, a number, a join or a call."""
+    while isinstance(operand, Via):
+        operand = operand.base
+    return operand
+
+
+def running_at(operands: Sequence[Any]) -> int:
+    """Which of several operands is the running value, best as it is, else behind layers; without one, the first value."""
+    exact = [i for i, each in enumerate(operands) if each is here]
+    behind = [i for i, each in enumerate(operands) if origin(each) is here]
+    values = [i for i, each in enumerate(operands) if not is_number(each)]
+    return [*exact, *behind, *values, 0][0]
+
+
 def describe(thing: Any) -> str:
     """A short text for something the user gave."""
     if isinstance(thing, type):
@@ -348,7 +382,8 @@ def rename_in(operand: Any, rename: Callable[[str], str]) -> Any:
     if isinstance(operand, Via):
         return replace(operand, base=rename_in(operand.base, rename))
     if isinstance(operand, Joined):
-        return replace(operand, operands=tuple(rename_in(each, rename) for each in operand.operands))
+        like = rename(operand.like) if isinstance(operand.like, str) else operand.like
+        return replace(operand, operands=tuple(rename_in(each, rename) for each in operand.operands), like=like)
     if isinstance(operand, Called):
         inner = tuple(rename_in(each, rename) for each in operand.operands)
         return replace(operand, operands=inner, named=tuple((name, rename_in(each, rename)) for name, each in operand.named))
@@ -364,14 +399,27 @@ def write(operand: Operand, word: Word, show: Callable[[nn.Module], str]) -> str
         return f"via({', '.join(parts)})"
     if isinstance(operand, Joined):
         parts = [write(each, word, show) for each in operand.operands]
-        parts += [f"dim={operand.dim}"] if operand.dim != 1 else []
-        parts += ["broadcast=True"] if operand.broadcast else []
-        return f"{operand.operator}({', '.join(parts)})"
+        return f"{operand.operator}({', '.join(parts + write_options(operand))})"
     if isinstance(operand, Called):
         return write_call("..." if operand.layer is None else show(layer_of(word, operand.layer)), operand, word, show)
     if isinstance(operand, float) and not isfinite(operand):
         return f"float('{operand}')"
     return operand.text if isinstance(operand, Unfit) else repr(operand)
+
+
+def write_options(joined: Joined) -> list[str]:
+    """The options of a join that are not the usual ones, as they were written."""
+    usual = {each.name: each.default for each in fields(Joined)}
+    options = ("dim", "broadcast", "fit", "like", "mode", "align_corners", "project")
+    given = {name: getattr(joined, name) for name in options}
+    return [
+        f"{name}={write_option(value)}" for name, value in given.items() if value is not usual[name] and value != usual[name]
+    ]
+
+
+def write_option(value: Any) -> str:
+    """The value of an option, which may be anything that a user wrote."""
+    return repr(value) if isinstance(value, str | bool | int | Here | None) else describe(value)
 
 
 def write_call(layer: str, called: Called, word: Word, show: Callable[[nn.Module], str]) -> str:

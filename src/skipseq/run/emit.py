@@ -27,17 +27,14 @@ from typing import Any
 import torch
 
 from skipseq.flatten import Operation, Place
+from skipseq.joins import Misfit, fitting
 from skipseq.wiring import Join, Number, Operand, Pick, Value
 
-__all__ = ["Emitter", "Misfit", "Overwritten", "Unsplit"]
+__all__ = ["Emitter", "Overwritten", "Unsplit"]
 
 
 class Overwritten(Exception):
     """A kept value was changed in place since it was kept."""
-
-
-class Misfit(Exception):
-    """Values of different shapes meet where nothing is broadcast."""
 
 
 def refuse_misfit(*values: Any) -> None:
@@ -94,9 +91,12 @@ class Emitter:
             met = tuple(self.name(operand) for operand in operation.place.operands)
             place = (operation.place, met)
             self.check(i, operation, place)
-            self.write(self.line(i, operation), place)
+            fits = self.fit(i, operation, place)
+            self.write(self.line(i, operation, fits), place)
             self.give(i, operation)
-            if ended := [f"k{v}" for v in dict.fromkeys(operation.reads()) if self.last[v] == i and v in self.kept]:
+            ended = [f"k{v}" for v in dict.fromkeys(operation.reads()) if self.last[v] == i and v in self.kept]
+            ended += [name for name in fits.values() if name.startswith("t")]
+            if ended:
                 self.write(f"    del {', '.join(ended)}")
         self.end()
         return "\n".join(self.lines) + "\n"
@@ -153,7 +153,7 @@ class Emitter:
             if self.last[value] == i and value in self.kept:
                 self.check_count(value, place)
         step = operation.place.chain[-1][2]
-        if operation.kind == "join" and step.operator != "cat" and not step.broadcast:
+        if operation.kind == "join" and step.operator != "cat" and not step.broadcast and step.fit is None:
             self.check_shapes(i, operation, place)
 
     def check_shapes(self, i: int, operation: Operation, place: Any) -> None:
@@ -180,9 +180,39 @@ class Emitter:
         self.write(f"    if n{value} is not None and n{value} != k{value}._version:", place)
         self.write(f"        raise Overwritten({value})", place)
 
-    def line(self, i: int, operation: Operation) -> str:
-        """The line that does the operation."""
+    def fit(self, i: int, operation: Operation, place: Any) -> dict[Operand, str]:
+        """Brings the operands of a join to one extent, where that was asked for, and tells the variables that hold them then.
+
+        A changed operand takes the place of the original, unless that is read later.
+        """
+        step = operation.place.chain[-1][2]
+        if operation.kind != "join" or step.fit is None:
+            return {}
         met = [self.name(operand) for operand in operation.takes]
+        held: dict[Operand, str] = {}
+        for operand, name in zip(operation.takes, met, strict=True):
+            if not isinstance(operand, Number):
+                held[operand] = name if name == "x" or self.last[operand] == i else f"t{operand}"
+        behind = "[2:]" if step.operator == "cat" or step.broadcast else ""
+        first, *others = [f"{self.name(operand)}.shape{behind}" for operand in held]
+        self.write("    try:")
+        self.write(f"        w = {' or '.join(f'{other} != {first}' for other in others)}")
+        self.write("    except AttributeError:")
+        self.write("        w = True")
+        for operand, name in held.items():
+            if name != self.name(operand):
+                self.write(f"    {name} = {self.name(operand)}")
+        self.write("    if w:")
+        self.write(f"        w = {self.constant(fitting(step))}({', '.join(met)})", place)
+        for k, operand in enumerate(operation.takes):
+            if operand in held:
+                self.write(f"        if w[{k}] is not None:")
+                self.write(f"            {held[operand]} = w[{k}]({held[operand]})", place)
+        return held
+
+    def line(self, i: int, operation: Operation, fits: dict[Operand, str]) -> str:
+        """The line that does the operation; ``fits`` are the variables of operands that were changed before."""
+        met = [fits.get(operand) or self.name(operand) for operand in operation.takes]
         step = operation.place.chain[-1][2]
         if operation.kind == "join" and isinstance(step, Join):
             if step.operator == "cat":

@@ -12,14 +12,18 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+import torch
 from torch import is_inference_mode_enabled, nn
 
-from skipseq.check.explain import join_fault, note_place, overwrite_fault, pass_through, returned_fault, split_fault
-from skipseq.declare.containers import child_at, wired_class
+from skipseq.check.explain import join_fault, overwrite_fault, pass_through, returned_fault, split_fault
+from skipseq.check.infer import EXPLAINED
+from skipseq.check.report import explain_call
+from skipseq.declare.containers import Container, child_at, wired_class
 from skipseq.declare.functions import Function
 from skipseq.declare.words import short
+from skipseq.errors import SkipseqError, ValueFault
 from skipseq.flatten import Line, Operation, Place, named_operands
-from skipseq.wiring import Join, Layer, Part, Step, Value, Wiring
+from skipseq.wiring import Join, Layer, Part, Step, Value, Wiring, place_of
 
 from .emit import Emitter, Overwritten, Unsplit
 from .walk import RETURN, refuse_closed
@@ -77,7 +81,7 @@ def execute(root: nn.Module, program: Program, x: Any, given: dict[Value, Any] |
     try:
         return program.run(x, given, not is_inference_mode_enabled())
     except Exception as error:
-        told = explain(error, root, program)
+        told = explain(error, root, program, {0: x} if given is None else given)
         try:
             if told is error:
                 raise
@@ -87,41 +91,57 @@ def execute(root: nn.Module, program: Program, x: Any, given: dict[Value, Any] |
             del told
 
 
-def explain(error: Exception, root: nn.Module, program: Program) -> BaseException:
-    """The error to raise: ours where the reason is known, else the layer's own with a note of the place."""
+def explain(error: Exception, root: nn.Module, program: Program, given: dict[Value, Any]) -> BaseException:
+    """The error to raise: ours where the reason is known, else the layer's own with a note of the place.
+
+    A check of the same values knows the whole network, and so tells more; it is asked about the place that failed.
+    """
+    told, place = told_at(error, root, program)
+    if place is not None and (found := explain_call(root, program.wiring, given, place)) is not None:
+        return found
+    return told
+
+
+def told_at(error: Exception, root: nn.Module, program: Program) -> tuple[BaseException, str | None]:
+    """What a failed line tells by itself, and the place to ask a check about; none for an error of a layer's own."""
     frame, number = frame_of(error, program)
     at = program.places[number - 1] if frame is not None else None
     if at is None:
         if isinstance(error, Overwritten):
-            return returned_fault(program.wiring, program.results.index(error.args[0]))
-        return error
+            return returned_fault(program.wiring, program.results.index(error.args[0])), ""
+        return error, None
     place, names = at
     held, wiring, step = place.chain[-1]
     container = root if held is None else held
     told: BaseException = error
-    if step is None:
-        told = returned_fault(wiring, place.operands.index(error.args[0])) if isinstance(error, Overwritten) else error
-    elif isinstance(error, Overwritten):
-        told = overwrite_fault(wiring, step, step_operands(step)[place.operands.index(error.args[0])])
+    asked = None
+    if isinstance(error, Overwritten):
+        k = place.operands.index(error.args[0])
+        told = returned_fault(wiring, k) if step is None else overwrite_fault(wiring, step, step_operands(step)[k])
     elif isinstance(step, Join):
         told = join_fault(container, wiring, step, met_in(frame, names)) or error
-    elif isinstance(step, Part):
-        if step.plain:
-            note_inside(error, child_at(container, step.path))
-        told = pass_through(error, wiring, step)
     elif isinstance(error, Unsplit):
         told = split_fault(container, wiring, step, met_in(frame, names)[0])
-    elif isinstance(step, Layer):
-        note_place(error, step, child_at(container, step.path))
-    else:
-        note_place(error, step, child_at(container, (step.key,)))
+    elif step is not None:
+        module = child_at(container, step.path if isinstance(step, Layer | Part) else (step.key,))
+        inner, failed = failed_inside(error, module) if isinstance(step, Part) and step.plain else ("", module)
+        if not isinstance(step, Part) or inner:
+            error.add_note(f"at net{inner or place_of(step)}, in {short(failed)}")
+            asked = place.text() + inner if is_explained(error, failed) else None
+        told = pass_through(error, wiring, step) if isinstance(step, Part) else error
     for _, outer, part in reversed(place.chain[:-1]):
         told = pass_through(told, outer, part)
-    return told
+    return told, told.place if isinstance(told, ValueFault) else asked
 
 
-def note_inside(error: Exception, module: nn.Module) -> None:
-    """Tells which layer of a plain sequence failed, which cannot tell it itself."""
+def is_explained(error: Exception, module: nn.Module) -> bool:
+    """Whether a check can tell why a layer of torch failed; what other layers raise is their own affair."""
+    known = type(module).__module__.startswith("torch.nn.") and not isinstance(module, Container)
+    return known and isinstance(error, EXPLAINED) and not isinstance(error, SkipseqError | torch.OutOfMemoryError)
+
+
+def failed_inside(error: Exception, module: nn.Module) -> tuple[str, nn.Module]:
+    """Which layer of a plain sequence failed, which cannot tell it itself: its place in the sequence, and the layer."""
     place, traceback = "", error.__traceback__
     while traceback is not None:
         found = traceback.tb_frame.f_locals
@@ -132,8 +152,7 @@ def note_inside(error: Exception, module: nn.Module) -> None:
             named = isinstance(module, nn.Sequential) and keys[0].isidentifier()
             place += f".{keys[0]}" if named else f"[{index}]"
         traceback = traceback.tb_next
-    if place:
-        error.add_note(f"at net{place}, in {short(module)}")
+    return place, module
 
 
 def frame_of(error: Exception, program: Program) -> tuple[FrameType | None, int]:

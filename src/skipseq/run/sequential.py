@@ -20,15 +20,15 @@ from skipseq.wiring import Wiring, reaching
 from . import editing
 from .calls import asked, bind, placeholders, traced
 from .derive import needed_children
-from .listed import Listed
 from .plan import Plan
 from .program import execute
+from .viewed import Viewed
 from .walk import RETURN, walk
 
 __all__ = ["Sequential"]
 
 
-class Sequential(Listed):
+class Sequential(Viewed):
     """A sequence of layers in which a layer may receive earlier values too.
 
     >>> import torch

@@ -7,17 +7,16 @@ and there is nothing to look up but the children.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from skipseq.declare.containers import child_at
 from skipseq.errors import CallError
+from skipseq.joins import join
 from skipseq.wiring import Join, Layer, Number, Operand, Part, Pick, Split, Value, Wiring, place_of, reaching
 
-__all__ = ["RETURN", "join", "refuse_closed", "walk"]
+__all__ = ["RETURN", "refuse_closed", "walk"]
 
 #: The keyword that asks a part for inner values besides its result. No label can be a keyword of Python.
 RETURN = "return"
@@ -34,7 +33,7 @@ def walk(container: nn.Module, wiring: Wiring, values: dict[Value, Any]) -> Any:
             named = {name: read(values, operand) for name, operand in (*step.named, *step.needs)}
             given = walk_part(child_at(container, step.path), step, takes, named)
         elif isinstance(step, Join):
-            given = (join(step.operator, takes, step.dim),)
+            given = (join(step, takes),)
         elif isinstance(step, Pick):
             given = (takes[0][step.choice],)
         else:
@@ -88,18 +87,3 @@ def results(wiring: Wiring, values: dict[Value, Any]) -> Any:
 def read(values: dict[Value, Any], operand: Operand) -> Any:
     """The value of an operand."""
     return operand.value if isinstance(operand, Number) else values[operand]
-
-
-def join(operator: str, values: Sequence[Any], dim: int = 1) -> Any:
-    """Values joined as a join of this name joins them."""
-    if operator == "cat":
-        return torch.cat(tuple(values), dim)
-    result = values[0]
-    for value in values[1:]:
-        if operator == "add":
-            result = result + value
-        elif operator == "sub":
-            result = result - value
-        else:
-            result = result * value
-    return result

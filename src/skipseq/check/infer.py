@@ -1,0 +1,364 @@
+"""The walk of a check: every operation of a network once, over fake values, without computing and without memory.
+
+A fault does not end the walk: the value behind it is what the repair would give, where one is known, and otherwise unknown;
+what reads an unknown value is passed over. So one walk finds every fault that can be known.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import get_ident
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensor
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from skipseq.declare.constructors import constructor
+from skipseq.declare.containers import inside, is_plain, is_wired, keeps_forward
+from skipseq.declare.functions import Function
+from skipseq.declare.words import CallWord, JoinWord, PickWord, Word, write_call, write_index
+from skipseq.errors import Met, ValueFault
+from skipseq.flatten import Line, Operation, named_operands
+from skipseq.joins import join, joinable
+from skipseq.wiring import Join, Layer, Number, Part, Pick, Split, Value, Wiring
+
+from .expectations import rebuilt
+from .explain import join_fault, overwrite_fault, pass_through, returned_fault, split_fault
+from .layers import explain_layer, find_type_fault
+from .repairs import repair_join
+from .stand_ins import StandIns, lazy_inside
+
+__all__ = ["EXPLAINED", "UNKNOWN", "Inference", "apart", "entry_text", "opened_in_check", "tensors_in"]
+
+#: What stands for a value that is not known, because of a fault before it.
+UNKNOWN = object()
+
+
+def opened_in_check(module: nn.Module) -> nn.Module | None:
+    """The container whose operations are walked in place of a module; nothing if its own forward must be called."""
+    container = inside(module)
+    return container if is_plain(container) or (is_wired(container) and keeps_forward(container)) else None
+
+
+class Inference:
+    """One walk over fake values.
+
+    Args:
+        root: the network.
+        wiring: its wiring.
+        given: fake values for its inputs and needs.
+        world: makes the stand-ins of its layers.
+        count: whether multiply-adds are counted.
+        limit: how many faults are looked for: a probe of another size stops at the first.
+        instead: layers to run instead of others, by their identity: what if they were written so?
+    """
+
+    def __init__(
+        self,
+        root: nn.Module,
+        wiring: Wiring,
+        given: Mapping[Value, Any],
+        world: StandIns,
+        count: bool = False,
+        limit: int | None = None,
+        instead: Mapping[int, nn.Module] | None = None,
+    ) -> None:
+        self.root, self.wiring, self.world, self.limit = root, wiring, world, limit
+        self.given_before, self.instead = given, instead or {}
+        self.line = Line(root, opened_in_check)
+        inputs, self.results = self.line.add_root(wiring)
+        self.given = {start: given[value] for value, start in inputs.items()}
+        self.values: dict[Value, Any] = dict(self.given)
+        self.faults: list[ValueFault] = []
+        #: The operations whose values depend on numbers, which a check does not have.
+        self.undecided: list[int] = []
+        #: The operation that changed a storage in place last, and the giver of each value.
+        self.changed: dict[int, int] = {}
+        self.givers: dict[Value, int] = dict.fromkeys(self.given, -1)
+        self.multiply_adds: dict[int, int] = {}
+        #: For each lazy layer, the arguments that it receives.
+        self.received: list[tuple[nn.Module, tuple[Any, ...]]] = []
+        self.counter = FlopCounterMode(display=False) if count else None
+        self.last: dict[Value, int] = {}
+        for i, operation in enumerate(self.line.operations):
+            self.last.update(dict.fromkeys(operation.reads(), i))
+        self.last.update(dict.fromkeys(self.results, len(self.line.operations)))
+
+    def walk(self, until: int | None = None) -> None:
+        """Runs every operation, or the first ones, and looks at what is returned."""
+        for i, operation in enumerate(self.line.operations[:until]):
+            if self.limit is not None and len(self.faults) >= self.limit:
+                return
+            self.run(i, operation)
+        for index, value in enumerate(self.results if until is None else ()):
+            if (by := self.overwritten(value)) is not None:
+                self.note(returned_fault(self.wiring, index), by)
+
+    def run(self, i: int, operation: Operation) -> None:
+        """One operation: its values, or a fault."""
+        takes = [each.value if isinstance(each, Number) else self.values[each] for each in operation.takes]
+        named = {name: each.value if isinstance(each, Number) else self.values[each] for name, each in operation.named}
+        given: Sequence[Any] = [UNKNOWN] * len(operation.gives)
+        if all(each is not UNKNOWN for each in (*takes, *named.values())):
+            self.look_for_overwritten(i, operation)
+            before = [(each, each._version) for each in tensors_in((takes, named))]
+            try:
+                given = self.type_fault(operation, takes, named) or self.results_of(i, operation, takes, named)
+            except UNDECIDED:
+                self.undecided.append(i)
+            except Exception as error:
+                given = self.repaired(i, error, takes, named) or given
+            self.changed.update({storage_of(tensor): i for tensor, version in before if tensor._version != version})
+        for value, result in zip(operation.gives, given, strict=True):
+            self.values[value] = result
+            self.givers[value] = i
+
+    def results_of(self, i: int, operation: Operation, takes: list[Any], named: dict[str, Any]) -> Sequence[Any]:
+        """The values that an operation gives."""
+        step = operation.place.chain[-1][2]
+        if operation.kind == "pack":
+            return (tuple(takes),)
+        if isinstance(step, Pick):
+            with self.world.mode:
+                return (takes[0][step.choice],)
+        if isinstance(step, Split):
+            if not isinstance(takes[0], tuple | list) or len(takes[0]) != len(operation.gives):
+                raise ValueError("not a tuple of this length")
+            return tuple(takes[0])
+        if isinstance(step, Join):
+            if not joinable(step, [tuple(each.shape) if isinstance(each, Tensor) else None for each in takes]):
+                raise ValueError("shapes that do not fit")
+            with self.world.mode:
+                return (join(step, takes),)
+        return self.called(i, operation, takes, named)
+
+    def called(self, i: int, operation: Operation, takes: list[Any], named: dict[str, Any]) -> Sequence[Any]:
+        """The values that a layer, or a part as a whole, gives."""
+        step, module = operation.place.chain[-1][2], operation.module
+        assert module is not None
+        if isinstance(step, Part) and step.wants:
+            named = {**named, "return": step.wants}
+        if lazy_inside(module):
+            module, received = self.world.grown(module, takes, named)
+            self.received += received
+        module = self.instead.get(id(module), module)
+        stand_in: Callable[..., Any] = module.function if isinstance(module, Function) else self.world.module(module)
+        with self.world.mode:
+            if self.counter is None:
+                given = stand_in(*takes, **named)
+            else:
+                with self.counter:
+                    given = stand_in(*takes, **named)
+                self.multiply_adds[i] = self.counter.get_total_flops() // 2
+        return given if isinstance(step, Part) and step.wants else (given,)
+
+    # Faults
+
+    def look_for_overwritten(self, i: int, operation: Operation) -> None:
+        """A value must not have been changed in place when it is read for the last time, as in a real call."""
+        for value in operation.reads():
+            if self.last[value] == i and (by := self.overwritten(value)) is not None:
+                _, wiring, step = operation.place.chain[-1]
+                index = operation.place.operands.index(value)
+                fault = (
+                    returned_fault(wiring, index)
+                    if step is None
+                    else overwrite_fault(wiring, step, operands_of(operation)[index])
+                )
+                self.note(self.passed(fault, operation), by)
+
+    def overwritten(self, value: Value) -> int | None:
+        """The operation that changed a value in place after it was given."""
+        found = [self.changed.get(storage_of(each), -2) for each in tensors_in(self.values.get(value))]
+        latest = max(found, default=-2)
+        return latest if latest > self.givers[value] else None
+
+    def note(self, fault: ValueFault, by: int) -> None:
+        """Keeps the fault of an overwritten value, with the layer that overwrites it."""
+        culprit = self.line.operations[by]
+        text = f"net{culprit.place.text()} {entry_text(self.root, culprit)} overwrites it."
+        fault.advice = f"{text}\n{fault.advice}"
+        self.faults.append(fault)
+
+    def type_fault(self, operation: Operation, takes: list[Any], named: dict[str, Any]) -> Sequence[Any]:
+        """What a layer would give, if it receives another type than its own, which is a fault; else nothing."""
+        _, wiring, step = operation.place.chain[-1]
+        if not isinstance(step, Layer) or operation.module is None or isinstance(operation.module, Function):
+            return ()
+        explained = find_type_fault((wiring, step), operation.module, takes, named, self.world)
+        if explained is None:
+            return ()
+        self.keep(explained.fault, operation)
+        return explained.results or [UNKNOWN] * len(operation.gives)
+
+    def repaired(self, i: int, error: Exception, takes: list[Any], named: dict[str, Any]) -> Sequence[Any]:
+        """Keeps the fault of an operation; the values that it would give behind its repair, if one is known."""
+        operation = self.line.operations[i]
+        container, wiring, step = operation.place.chain[-1]
+        container = self.root if container is None else container
+        if isinstance(step, Join):
+            repair = repair_join(container._modules[step.key], step, takes, self.world)
+            texts = [each for each in (self.padding(i), repair.text if repair else "") if each]
+            text = "\nOr ".join([texts[0], *(each[0].lower() + each[1:] for each in texts[1:])]) if texts else ""
+            fault = join_fault(container, wiring, step, takes, text)
+            if fault is not None:
+                self.keep(fault, operation)
+                return () if repair is None else (repair.result,)
+        elif isinstance(step, Split):
+            self.keep(split_fault(container, wiring, step, takes[0]), operation)
+            return ()
+        elif isinstance(step, Layer) and operation.module is not None and isinstance(error, EXPLAINED):
+            module = self.instead.get(id(operation.module), operation.module)
+            explained = explain_layer((wiring, step), module, takes, named, error, self.world)
+            self.keep(explained.fault, operation)
+            return explained.results
+        elif isinstance(error, ValueFault):
+            pass_through(error, wiring, step)
+            self.faults.append(self.passed(error, operation))
+            return ()
+        error.add_note(f"at net{operation.place.text()}, in {entry_text(self.root, operation)}")
+        raise error
+
+    def keep(self, fault: ValueFault, operation: Operation) -> None:
+        """Keeps a fault, told from the root, with the givers of the values that met."""
+        self.passed(fault, operation)
+        if len(operation.reads()) == len(fault.met):
+            fault.met = tuple(self.known(met, value) for met, value in zip(fault.met, operation.reads(), strict=True))
+        self.faults.append(fault)
+
+    def known(self, met: Met, value: Value) -> Met:
+        """One of the values that met, with the place and the text of what gives it."""
+        if self.givers[value] < 0:
+            return met
+        return replace(met, origin=self.line.operations[self.givers[value]].place.text(), need=None, giver=self.giver(value))
+
+    def giver(self, value: Value) -> str:
+        """The layer or word that gives a value, as it was written, and what a join was made of."""
+        operation = self.line.operations[self.givers[value]]
+        text = entry_text(self.root, operation)
+        if operation.kind != "join":
+            return text
+        shapes = [str(tuple(each.shape)) for each in tensors_in([self.values[value] for value in operation.reads()])]
+        return f"{text} of {' and '.join(shapes)}"
+
+    def passed(self, fault: ValueFault, operation: Operation) -> ValueFault:
+        """A fault, told from the root."""
+        for _, outer, part in reversed(operation.place.chain[:-1]):
+            pass_through(fault, outer, part)
+        return fault
+
+    def padding(self, i: int) -> str:
+        """The convolutions between a skip and its join that would keep the size if they were padded, if that is enough."""
+        first = min((self.givers[value] for value in self.line.operations[i].reads()), default=i)
+        found = [(self.line.operations[k], padded(self.line.operations[k].module)) for k in range(first + 1, i)]
+        changed = [(operation, layer) for operation, layer in found if layer is not None and operation.module is not None]
+        if not changed or self.instead:
+            return ""
+        instead = {id(operation.module): layer for operation, layer in changed}
+        again = Inference(self.root, self.wiring, self.given_before, self.world, instead=instead)
+        for operation, layer in changed:
+            for fresh, own in zip(layer.parameters(), operation.module.parameters(), strict=True):  # type: ignore[union-attr]
+                self.world.tensor(fresh, self.world.tensor(own).device)
+        again.walk(until=i + 1)
+        if again.faults and len(again.faults) >= len(self.faults) + 1:
+            return ""
+        places = dict.fromkeys(f"{constructor(layer)} at net{operation.place.text()}" for operation, layer in changed)
+        return f"Write {' and '.join(places)}, to keep the size."
+
+
+def padded(module: nn.Module | None) -> nn.Module | None:
+    """A convolution with the padding that keeps the size, if it is one that makes a value smaller by its kernel alone."""
+    if (
+        not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        or isinstance(module.padding, str)
+        or set(module.stride) != {1}
+    ):
+        return None
+    wanted = tuple(d * (k - 1) // 2 for k, d in zip(module.kernel_size, module.dilation, strict=True))
+    if set(module.stride) != {1} or any(k % 2 == 0 for k in module.kernel_size) or wanted == module.padding:
+        return None
+    repair = next(rebuilt(module, padding=wanted), None)
+    return repair.layers[0] if repair is not None else None  # type: ignore[return-value]
+
+
+def entry_text(root: nn.Module, operation: Operation) -> str:
+    """An operation as it was written; one inside a word by what it does."""
+    container, wiring, step = operation.place.chain[-1]
+    if step is None:
+        return "outputs"
+    container = root if container is None else container
+    word = container._modules[step.key]
+    if operation.module is not None:
+        if isinstance(word, CallWord) and len(step.path) == 1:
+            return write_call(constructor(operation.module), word.called, word, constructor)
+        return constructor(operation.module)
+    if isinstance(step, Pick) and not isinstance(word, PickWord):
+        return f"pick[{write_index(step.choice)}]"
+    if isinstance(step, Join) and not (isinstance(word, JoinWord) and wiring.names.get(step.key) in step.gives):
+        return f"{step.operator}(...)"
+    assert isinstance(word, Word)
+    return word.written(constructor)
+
+
+#: What a layer raises for values that it cannot take; anything else is an error of its own.
+EXPLAINED = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, NotImplementedError)
+
+#: What fake tensors raise where the numbers decide about shapes.
+UNDECIDED = (DataDependentOutputException, DynamicOutputShapeException)
+
+
+def operands_of(operation: Operation) -> tuple[Any, ...]:
+    """The operands of the step of an operation, in the order of those of the operation."""
+    step = operation.place.chain[-1][2]
+    return (*step.takes, *(operand for _, operand in named_operands(step)))
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """The tensors of a value, inside tuples, lists and dicts too."""
+    return [each for each in tree_leaves(value) if isinstance(each, Tensor)]
+
+
+def storage_of(tensor: Tensor) -> int:
+    """What tensors that share their memory have in common."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """What a check does stays apart from the program around it: random numbers, modes of gradients, logs."""
+    with untouched_random(), quiet(), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What fake tensors log about a misfit is not shown: the fault itself tells it."""
+    logger, own = logging.getLogger(FakeTensor.__module__), get_ident()
+    logger.addFilter(silence := lambda record: record.thread != own)
+    try:
+        yield
+    finally:
+        logger.removeFilter(silence)
+
+
+@contextmanager
+def untouched_random() -> Iterator[None]:
+    """The generators of random numbers are left as they were: a layer may draw from them to decide what to do."""
+    python, torchs = random.getstate(), torch.get_rng_state()
+    numpy = sys.modules.get("numpy.random")
+    numpys = numpy.get_state() if numpy is not None else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        torch.set_rng_state(torchs)
+        if numpy is not None:
+            numpy.set_state(numpys)
