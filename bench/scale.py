@@ -1,4 +1,4 @@
-"""Time to build and to call networks of 100, 1,000 and 10,000 layers, a tenth as many skips.
+"""Time to build, to check and to call networks of 100, 1,000 and 10,000 layers, a tenth as many skips.
 
     python bench/scale.py [--repeat 3] [--quick]
 
@@ -84,13 +84,14 @@ def skipseq_chain(layers: list[nn.Module], skips: list[tuple[int, int]]) -> nn.M
 
 @dataclass(frozen=True)
 class Row:
-    """Seconds to build, to the end of the first call after that, and for the second call."""
+    """Seconds to build, to the end of the first call after that, for the second call, and for a check where there is one."""
 
     layers: int
     version: str
     build: float
     first_call: float
     second_call: float
+    check: float
 
 
 def run(sizes: tuple[int, ...], repeat: int) -> list[Row]:
@@ -132,14 +133,15 @@ def measure(version: str, build: Callable[[], nn.Module], count: int, example: T
     return Row(count, version, *(min(times) for times in zip(*rounds, strict=True)))
 
 
-def measure_once(build: Callable[[], nn.Module], example: Tensor) -> tuple[float, float, float]:
-    """Return seconds of CPU time to build, for the first call, and for the second call."""
+def measure_once(build: Callable[[], nn.Module], example: Tensor) -> tuple[float, float, float, float]:
+    """Return seconds of CPU time to build, for the first call, for the second call, and for a check of the shapes."""
     gc.collect()
     built, network = timed(build)
     with torch.no_grad():
         first, _ = timed(lambda: network(example))
         second, _ = timed(lambda: network(example))
-    return built, built + first, second
+    checked, _ = timed(lambda: network.check(example)) if hasattr(network, "check") else (0.0, None)
+    return built, built + first, second, checked
 
 
 def timed(function: Callable[[], T]) -> tuple[float, T]:
@@ -159,14 +161,17 @@ def format_rows(rows: list[Row]) -> str:
         "per layer (µs)",
         "second call (s)",
         "per layer (µs)",
+        "check (s)",
+        "per layer (µs)",
     )
     return format_table(heads, [_cells(row) for row in rows], texts=1)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    first, second = (seconds / row.layers * 1e6 for seconds in (row.first_call, row.second_call))
+    first, second, check = (seconds / row.layers * 1e6 for seconds in (row.first_call, row.second_call, row.check))
     times = (f"{row.build:.4f}", f"{row.first_call:.4f}", f"{first:.1f}", f"{row.second_call:.4f}", f"{second:.1f}")
-    return row.version, f"{row.layers:,}", *times
+    checked = (f"{row.check:.3f}", f"{check:.0f}") if row.check else ("", "")
+    return row.version, f"{row.layers:,}", *times, *checked
 
 
 def main() -> None:

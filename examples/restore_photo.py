@@ -1,6 +1,6 @@
 """Restore a noisy photo with a network of a dozen lines, and see what its skip connections are worth.
 
-    python examples/restore_photo.py --output restored
+    python examples/restore_photo.py --output restored      or, wherever skipseq is installed: skipseq demo
 
 The network learns on other photos, and never sees the one that it restores. The same layers are trained again with the
 skips taken out, and two methods that need no training are tried, with their settings tuned on the very photo.

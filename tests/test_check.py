@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from skipseq import Residual, Sequential, UNet, add, call, cat, here, mul, pick, save, take, via
 from skipseq.errors import CallError, OverwriteError, ShapeError
+from skipseq.wiring import reachable
 
 from .helpers import look_on, x
 from .random_networks import WIDTH, Network, networks
@@ -44,20 +45,12 @@ def test_shapes_are_those_of_a_call(network: Network) -> None:
     inputs = [torch.randn(3, WIDTH, dtype=torch.float64) for _ in net.wiring.inputs]
     needs = {name: torch.randn(3, WIDTH, dtype=torch.float64) for name in net.wiring.needs}
     report = net.check(*inputs, **needs)
-    known = [name for name in report if report.position(name) >= 0 and can_be_asked(net, name)]
+    known = [name for value in report.graph.values if value.giver >= 0 for name in value.names if reachable(net.wiring, name)]
     _, seen = net.record(*inputs, *known, **needs)
     for name in known:
         value = seen[name]
         wanted = tuple(value.shape) if isinstance(value, Tensor) else tuple(tuple(each.shape) for each in value)
         assert report[name] == wanted, name
-
-
-def can_be_asked(net: Sequential, name: str) -> bool:
-    try:
-        net.upto(name)
-    except CallError:
-        return False
-    return True
 
 
 def test_a_batch_of_unknown_size() -> None:

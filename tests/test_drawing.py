@@ -6,16 +6,17 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from skipseq import Residual, Sequential, add, cat, here, mul, save, via
+from skipseq import Residual, Sequential, add, cat, here, mul, save, take, via
 from skipseq.check.graph import Graph
 from skipseq.views.drawing import Drawing
 from skipseq.views.labels import layer_label, text_width
@@ -80,7 +81,7 @@ class Line:
 
     def segments(self) -> Iterator[Rect]:
         points = (*self.corners, self.tip)
-        for (x, y), (u, v) in zip(points, points[1:], strict=False):
+        for (x, y), (u, v) in pairwise(points):
             assert abs(x - u) < 0.2 or abs(y - v) < 0.2, "lines go across or up and down"
             yield Rect(min(x, u), min(y, v), abs(x - u), abs(y - v))
 
@@ -217,9 +218,7 @@ def check_edges(graph: Graph, scene: Scene) -> None:
         if giver != reader:
             key = (edge.value, giver, reader)
             meant[key] = meant.get(key, False) or edge.main
-    seen = {
-        (line.value, name(scene.box_at(line.corners[0])), name(scene.box_at(line.tip))): line.main for line in scene.lines
-    }
+    seen = {(line.value, name(scene.box_at(line.corners[0])), name(scene.box_at(line.tip))): line.main for line in scene.lines}
     assert len(seen) == len(scene.lines)
     assert seen == meant
 
@@ -264,7 +263,10 @@ def check_text_forms(graph: Graph, drawing: Drawing) -> None:
     arrows = sorted((arrow.source, arrow.target) for arrow in plan.arrows)
     texts = {number: unit.rows[0].text for number, unit in enumerate(plan.units)}
     for text in (drawing.dot, drawing.mermaid):
-        assert sorted((int(a), int(b)) for a, b in re.findall(r"^\s*n(\d+) (?:->|-->|==>)[^n]*?n(\d+)", unquoted(text), re.M)) == arrows
+        assert (
+            sorted((int(a), int(b)) for a, b in re.findall(r"^\s*n(\d+) (?:->|-->|==>)[^n]*?n(\d+)", unquoted(text), re.M))
+            == arrows
+        )
         assert sorted(int(n) for n in re.findall(r"^\s*n(\d+)[\[\( ]+(?:label=)?\"", text, re.M)) == sorted(texts)
     assert drawing.dot.count("{") == drawing.dot.count("}")
     opened = len(re.findall(r"^\s*subgraph", drawing.mermaid, re.M))
@@ -292,6 +294,47 @@ def test_pictures_of_known_networks_tell_their_wiring(name: str) -> None:
 def test_pictures_without_shapes_tell_their_wiring(name: str) -> None:
     scene = check_picture(NETWORKS[name]()[0]._graph(..., (), {}))
     assert len({line.main for line in scene.lines}) == 2
+
+
+@st.composite
+def images(draw: Callable[..., Any]) -> Sequential:
+    """Networks over images: they go down and up at random, read what has their resolution, and begin branches."""
+    entries: list[Any] = [nn.Conv2d(1, 1, 3, padding=1)]
+    saved: list[list[str]] = [[], [], [], []]
+    level = 0
+    for k in range(draw(st.integers(5, 40))):
+        what = draw(st.sampled_from(["conv", "run", "down", "up", "save", "join", "join", "take", "via", "part"]))
+        if what == "conv":
+            entries.append(nn.Conv2d(1, 1, 3, padding=1))
+        elif what == "run":
+            entries += [nn.BatchNorm2d(1), nn.ReLU(), nn.Conv2d(1, 1, 1), nn.GELU()][: draw(st.integers(1, 4))]
+        elif what == "down" and level < 3:
+            entries.append(nn.MaxPool2d(2))
+            level += 1
+        elif what == "up" and level:
+            entries.append(nn.Upsample(scale_factor=2))
+            level -= 1
+        elif what == "save":
+            entries.append(save(f"x{k}"))
+            saved[level].append(f"x{k}")
+        elif what == "join" and saved[level]:
+            entries.append(add(*draw(st.permutations([here, draw(st.sampled_from(saved[level]))]))))
+        elif what == "take" and any(saved):
+            level, name = draw(st.sampled_from([(i, name) for i, names in enumerate(saved) for name in names]))
+            entries.append(take(name))
+        elif what == "via" and saved[level]:
+            layers = [nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1)][: draw(st.integers(1, 3))]
+            entries.append(add(here, *(via(name, *layers) for name in draw(st.lists(st.sampled_from(saved[level]), min_size=1)))))
+        elif what == "part":
+            entries.append((f"part{k}", Residual(nn.Conv2d(1, 1, 3, padding=1), nn.ReLU())))
+    return Sequential(*entries)
+
+
+@given(images())
+@settings(max_examples=60)
+def test_pictures_of_random_networks_over_images_tell_their_wiring(net: Sequential) -> None:
+    check_picture(net._graph((2, 1, 16, 16), (), {}))
+    check_picture(net._graph(..., (), {}))
 
 
 @given(networks())

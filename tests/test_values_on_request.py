@@ -479,3 +479,10 @@ def test_operands_and_here_are_no_names() -> None:
     for ask in (lambda: net.upto(here), lambda: net.with_outputs(here), lambda: net.upto(0)):  # type: ignore[arg-type]
         with pytest.raises((CallError, TypeError)):
             ask()
+
+
+def test_the_input_of_a_part_is_a_value_too() -> None:
+    """The part is left without entries, and stays where it is."""
+    net = Sequential(nn.Linear(4, 4), ("part", Sequential(nn.Linear(4, 4), nn.ReLU())))
+    given = torch.randn(2, 4)
+    assert torch.equal(net.upto("part.input")(given), net[0](given))

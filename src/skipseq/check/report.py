@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -39,15 +40,11 @@ class Report:
     graph: Graph
     findings: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, Any]:
-        """The shape of each value by each of its names; of a tuple, a tuple of shapes."""
-        named = {name: shape_of(value.spec) for value in self.graph.values for name in value.names}
-        return {name: named[name] for name in sorted(named, key=self.position)}
-
-    def position(self, name: str) -> int:
-        """The position of the operation that gives a value."""
-        return next(value.giver for value in self.graph.values if name in value.names)
+        """The shape of each value by each of its names, in the order of the operations; of a tuple, a tuple of shapes."""
+        values = sorted(self.graph.values, key=lambda value: value.giver)
+        return {name: shape_of(value.spec) for value in values for name in value.names}
 
     def __getitem__(self, name: str) -> Any:
         return self.shapes[name]

@@ -85,10 +85,12 @@ def place_boxes(plan: Plan, overlay: bool) -> Placed:
     break_lines(plan, boxes, strands)
     rows, lines = put_in_rows(boxes, row_keys(plan, boxes, strands))
     above = [strand for strand in strands if overlay and may_overlay(plan, boxes, strand)]
-    put_in_columns(plan, boxes, {k for strand in above for k in strand.units})
-    for strand in above:
-        if not lay_over(plan, boxes, strand):
-            return place_boxes(plan, False)
+    while True:
+        put_in_columns(plan, boxes, {k for strand in above for k in strand.units})
+        without_room = [strand for strand in above if not lay_over(plan, boxes, strand)]
+        if not without_room:
+            break
+        above = [strand for strand in above if strand not in without_room]
     return Placed(boxes, rows, lines)
 
 
@@ -316,7 +318,7 @@ def may_overlay(plan: Plan, boxes: list[Box], strand: Strand) -> bool:
         return False
     if len({plan.units[k].frames for k in strand.units}) > 1:
         return False
-    between = [k for k in range(strand.source, strand.target + 1) if plan.units[k].main]
+    between = [k for k in range(strand.source, strand.target + 1) if k not in strand.units]
     return len(between) > 2 and len({boxes[k].row for k in between}) == 1
 
 

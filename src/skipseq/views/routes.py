@@ -8,7 +8,7 @@ ever is. So no arrow goes through a box. Heights are counted in half rows here: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
 
@@ -44,6 +44,15 @@ class Route:
     start: float
     end: float
     width: float
+    #: Its parts that go up or down: where, and between which heights.
+    verticals: tuple[tuple[float, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        found = []
+        for x, box in ((self.start, self.source), (self.end, self.target)):
+            if box is not None and self.level != middle(box):
+                found.append((x, min(self.level, middle(box)), max(self.level, middle(box))))
+        self.verticals = tuple(found)
 
     @property
     def from_side(self) -> str:
@@ -54,13 +63,6 @@ class Route:
     def to_side(self) -> str:
         """The side of the box in which it ends."""
         return side(self.target, self.level, "left")
-
-    def verticals(self) -> Iterator[tuple[float, int, int]]:
-        """Its two parts that go up or down: where, and between which heights."""
-        for x, box in ((self.start, self.source), (self.end, self.target)):
-            if box is not None and self.level != middle(box):
-                low, high = sorted((self.level, middle(box)))
-                yield x, low, high
 
 
 @dataclass(slots=True)
@@ -184,9 +186,7 @@ def is_free(route: Route, boxes: Sequence[Box], found: Sequence[Route]) -> bool:
         if any(each.level == route.level and overlap(each, route) for each in found):
             return False
     return not any(
-        low < middle(box) < high and box.x - APART < x < box.right + APART
-        for x, low, high in route.verticals()
-        for box in others
+        low < middle(box) < high and box.x - APART < x < box.right + APART for x, low, high in route.verticals for box in others
     )
 
 
@@ -202,7 +202,7 @@ def overlap(one: Route, other: Route) -> bool:
 
 def cost(route: Route, found: Sequence[Route], spans: Sequence[tuple[float, float, int, int, set[int]]]) -> float:
     """How much a way costs."""
-    rows = sum(high - low for _, low, high in route.verticals()) / 2
+    rows = sum(high - low for _, low, high in route.verticals) / 2
     known = [middle(box) for box in (route.source, route.target) if box is not None]
     total = ROW * rows + (0 if route.level % 2 else GUTTER) + (BELOW if route.level > known[0] else 0)
     if route.arrow.main:
@@ -218,16 +218,13 @@ def cost(route: Route, found: Sequence[Route], spans: Sequence[tuple[float, floa
 
 def crossings(one: Route, other: Route) -> int:
     """How often two arrows cross."""
-    return sum(
-        x_between(x, across) and low < across.level < high
-        for upright, across in ((one, other), (other, one))
-        if upright.arrow.value != across.arrow.value or upright.arrow.source != across.arrow.source
-        for x, low, high in upright.verticals()
-    )
-
-
-def x_between(x: float, across: Route) -> bool:
-    return across.start + 1 < x < across.end - 1
+    if one.arrow.source == other.arrow.source and one.arrow.value == other.arrow.value:
+        return 0
+    count = 0
+    for upright, across in ((one, other), (other, one)):
+        for x, low, high in upright.verticals:
+            count += low < across.level < high and across.start + 1 < x < across.end - 1
+    return count
 
 
 def frame_spans(boxes: Sequence[Box]) -> list[tuple[float, float, int, int, set[int]]]:
