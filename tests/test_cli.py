@@ -297,6 +297,12 @@ def test_an_error_of_a_function_is_told_with_its_line(skipseq_: Type) -> None:
     assert told.endswith(": return Sequential(*layers, layers[1])")
 
 
+def test_of_several_lines_the_one_nearest_to_the_error_is_told(folder: Path, skipseq_: Type) -> None:
+    (folder / "helper.py").write_text("def width():\n    return 1 / 0\n")
+    (folder / "caller.py").write_text("import helper\n\nnet = helper.width()\n")
+    assert refused(skipseq_("check", "caller.py:net"), 1).endswith("\nat helper.py, line 2: return 1 / 0")
+
+
 def test_a_faulty_wiring_is_told_with_its_line(skipseq_: Type) -> None:
     told = refused(skipseq_("check", "model.py:broken"), 1)
     assert told.startswith("WiringError: 2 faults in Sequential\n  net[3] save('a') saves 'a' again")
@@ -454,7 +460,13 @@ def test_check_takes_dtypes_needs_and_lazy_layers(skipseq_: Type) -> None:
     assert refused(skipseq_("check", "model.py:tokens", "-i", "1,128:float32"), 1)
     assert skipseq_("check", "model.py:part", "-i", "1,4", "-i", "skip=1,4").exit_code == 0
     assert refused(skipseq_("check", "model.py:part", "-i", "1,4", "-i", "skip=1,5"), 1)
-    assert "(1, 2)" in skipseq_("check", "model.py:lazy", "-i", "1,7", "--materialise").stdout
+    assert "(1, 2)" in skipseq_("check", "model.py:lazy", "-i", "1,7").stdout
+
+
+def test_summary_counts_the_parameters_of_lazy_layers(skipseq_: Type) -> None:
+    data = json.loads(skipseq_("summary", "model.py:lazy", "-i", "1,7", "--json").stdout)
+    assert [row["parameters"] for row in data["rows"] if row["kind"] == "layer"] == [7 * 4 + 4, 4 * 2 + 2]
+    assert skipseq_("summary", "model.py:lazy").exit_code == 0
 
 
 def test_colours_are_for_terminals(skipseq_: Type) -> None:

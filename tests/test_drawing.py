@@ -318,7 +318,8 @@ def images(draw: Callable[..., Any]) -> Sequential:
             entries.append(save(f"x{k}"))
             saved[level].append(f"x{k}")
         elif what == "join" and saved[level]:
-            entries.append(add(*draw(st.permutations([here, draw(st.sampled_from(saved[level]))]))))
+            name = draw(st.sampled_from(saved[level]))
+            entries += [nn.Tanh(), add(*draw(st.permutations([here, name])))]
         elif what == "take" and any(saved):
             level, name = draw(st.sampled_from([(i, name) for i, names in enumerate(saved) for name in names]))
             entries.append(take(name))

@@ -52,7 +52,8 @@ def test_importing_needs_torch_alone() -> None:
     """What the extras bring is not imported, not even where it is installed."""
     code = (
         "import sys, torch; before = set(sys.modules); from skipseq import *; "
-        "print(sorted({name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names) - {'torch'}))"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
+        "print(sorted(new - set(sys.stdlib_module_names) - {'torch'}))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "['skipseq']"

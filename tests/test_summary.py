@@ -330,6 +330,7 @@ def test_the_start_of_a_branch_is_told() -> None:
     lines = str(two_inputs_two_outputs()[0].summary()).split("\n")
     starts = [line.split() for line in lines if " take " in line]
     assert [words[-1] for words in starts] == ["t", "mixed"]
+    assert not any(re.search(r"(time|4) .* (t|mixed)$", line) for line in lines)
 
 
 def test_the_peak_names_its_skips() -> None:
@@ -403,6 +404,15 @@ def test_a_skip_has_one_colour() -> None:
     assert len(set.union(*colours.values())) == 3
     [colour] = colours["x1"]
     assert re.search(rf"\x1b\[{colour}m─+╯\x1b\[0m  cat_2 ", text)
+
+
+def test_a_horizontal_line_has_the_colour_of_the_lane_to_which_it_leads() -> None:
+    """Where an operation reads two skips, each piece of the line belongs to the next of them."""
+    net = NETWORKS["unet_plus_plus"]()[0]
+    line = next(line for line in net.summary().text(color=True).split("\n") if " cat_2 " in line)
+    inner, outer = (re.search(rf"\x1b\[(\d+)m{label}\x1b", line)[1] for label in ("x01", "x00"))  # type: ignore[index]
+    assert inner != outer
+    assert line.startswith(f"●\x1b[{inner}m───┴\x1b[0m\x1b[{outer}m───╯\x1b[0m")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def linear_problem(module: Any, x: Tensor, tokens: bool | None) -> Problem | Non
         tries += [before(module, nn.Flatten(), write=each) for each in rebuilt(module, in_features=flat)]
     tries += rebuilt(module, in_features=shape[-1])
     text = f"it expects {counted(expected, 'feature')} in dimension {len(shape) - 1} and receives {shape[-1]}"
-    return Problem(text, tuple(tries), wanted=expected, both=len(tries) > 2)
+    return Problem(text, tuple(tries), both=len(tries) > 2)
 
 
 # Convolutions
@@ -108,7 +108,7 @@ def channels_problem(module: Any, x: Tensor, rank: int, tokens: bool | None) -> 
     tries += rebuilt(module, in_channels=received)
     tries += rebuilt(module, in_channels=received, groups=gcd(module.groups, received))
     text = f"it expects {counted(expected, 'channel')} in dimension {len(shape) - rank - 1} and receives {received}"
-    return Problem(text, tuple(tries), wanted=expected)
+    return Problem(text, tuple(tries))
 
 
 def channels_last(shape: tuple[int, ...], rank: int, channels: int, tokens: bool | None) -> bool:
@@ -161,7 +161,7 @@ def batch_norm_problem(module: Any, x: Tensor, tokens: bool | None) -> Problem |
         tries = list(rebuilt(module, num_features=received))
         if len(shape) == 3 and shape[2] == expected and tokens is not False:
             tries.insert(0, replaced(module, nn.LayerNorm, expected, note="the features stand in the last dimension"))
-        return Problem(channels_text(expected, received, 1), tuple(tries), wanted=expected)
+        return Problem(channels_text(expected, received, 1), tuple(tries))
     if module.training and prod(shape) == received:
         text = "it needs more than one value in each channel to take statistics of them in training"
         return Problem(text, (), "Train with a batch of two or more, or call net.eval() before.")
@@ -186,7 +186,7 @@ def instance_norm_problem(module: Any, x: Tensor, _: bool | None) -> Problem | N
     dimension = len(shape) - rank - 1
     if (received := shape[dimension]) != module.num_features and module.affine:
         tries = tuple(rebuilt(module, num_features=received))
-        return Problem(channels_text(module.num_features, received, dimension), tries, wanted=module.num_features)
+        return Problem(channels_text(module.num_features, received, dimension), tries)
     if prod(shape[dimension + 1 :]) == 1:
         text = "it needs more than one position in each channel to take statistics over them"
         return Problem(text, (), "Leave it out.", small=True)
@@ -201,7 +201,7 @@ def group_norm_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None
         return Problem(text, tuple(rebuilt(module, num_groups=1))) if prod(x.shape) == module.num_groups else None
     groups = gcd(module.num_groups, received)
     tries = tuple(rebuilt(module, num_channels=received, num_groups=groups))
-    return Problem(channels_text(module.num_channels, received, 1), tries, wanted=module.num_channels)
+    return Problem(channels_text(module.num_channels, received, 1), tries)
 
 
 def layer_norm_problem(module: Any, x: Tensor, tokens: bool | None) -> Problem | None:
@@ -215,7 +215,7 @@ def layer_norm_problem(module: Any, x: Tensor, tokens: bool | None) -> Problem |
         tries.insert(0, replaced(module, nn.GroupNorm, 1, expected[0], note="the channels stand in dimension 1"))
     if len(expected) == len(received) == 1:
         text = f"it expects {counted(expected[0], 'feature')} in dimension {x.dim() - 1} and receives {received[0]}"
-        return Problem(text, tuple(tries), wanted=expected[0])
+        return Problem(text, tuple(tries)[0])
     return Problem(f"it expects the last dimensions to be {expected} and receives {received}", tuple(tries))
 
 
@@ -225,7 +225,7 @@ def prelu_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
     if module.num_parameters in (1, received):
         return None
     tries = tuple(rebuilt(module, num_parameters=received))
-    return Problem(channels_text(module.num_parameters, received, 1), tries, wanted=module.num_parameters)
+    return Problem(channels_text(module.num_parameters, received, 1), tries)
 
 
 #: The families of layers and what finds their problems; a class stands before those that it derives from.

@@ -10,19 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from skipseq.declare.constructors import constructor
-from skipseq.declare.words import Word, short
+from skipseq.declare.words import PickWord, Word, short, write_index
 from skipseq.errors import CallError, DeviceError, Met, OverwriteError, ShapeError, ValueFault, did_you_mean
 from skipseq.joins import fitted_shapes, joinable
-from skipseq.wiring import Join, Number, Part, Split, Step, Value, Wiring, named_by_user, place_of, reads
+from skipseq.wiring import Join, Number, Part, Pick, Split, Step, Value, Wiring, named_by_user, place_of, reads
 
 __all__ = [
     "arguments_fault",
     "differing_dimensions",
+    "is_repeated",
     "join_fault",
     "meeting",
     "origin_of",
     "overwrite_fault",
     "pass_through",
+    "pick_fault",
+    "receives",
     "returned_fault",
     "split_fault",
 ]
@@ -45,9 +48,13 @@ def join_fault(container: nn.Module, wiring: Wiring, step: Join, values: Sequenc
         for operand, value in zip(step.takes, values, strict=True)
         if not isinstance(operand, Number)
     ]
+    wrong = next((value for value in values if isinstance(value, tuple | list | dict)), None)
+    if wrong is not None:
+        text = f"{word} cannot {VERBS[step.operator]} {receives(wrong)}"
+        return ShapeError(place_of(step), text, met, repair or "Take one of its parts before, with pick[0] for one.")
     if len({tensor.device for tensor in tensors}) > 1:
         text = f"{word} cannot {VERBS[step.operator]} values on different devices"
-        advice = "Move one of them: take or join it by call(move, ...), or put the whole network on one device."
+        advice = "Move one of them, or put the whole network and its inputs on one device."
         return DeviceError(place_of(step), text, met, advice)
     shapes = [tuple(tensor.shape) for tensor in tensors]
     if not joinable(step, shapes):
@@ -63,21 +70,38 @@ def what_gives(step: Step) -> str:
 
 def shape_advice(step: Join, shapes: list[tuple[int, ...]], repair: str = "") -> str:
     """Which dimensions differ, and what to write."""
-    broadcast = "\nIf broadcasting is meant, write broadcast=True." if can_broadcast(step, shapes) else ""
+    broadcast = "If broadcasting is meant, write broadcast=True." if can_broadcast(step, shapes) else ""
     if len({len(shape) for shape in shapes}) > 1:
         text = repair or "Bring one to the other with via('name', layer)."
-        return f"They differ in the number of dimensions.\n{text}{broadcast}"
+        return "\n".join(["They differ in the number of dimensions.", text, *([broadcast] if broadcast else [])])
     differing = differing_dimensions(step, fitted(step, shapes))
-    names = ", ".join(f"{d} ({' and '.join(str(shape[d]) for shape in shapes)})" for d in differing)
+    names = ", ".join(f"{d} ({listed([shape[d] for shape in shapes])})" for d in differing)
     text = f"They differ in dimension{'s' if len(differing) > 1 else ''} {names}"
-    text += f", and fit={step.fit.kind!r} does not bring them together.\n" if step.fit else ".\n"
-    return text + (repair or usual_advice(step, differing)) + broadcast
+    text += f", and fit={step.fit.kind!r} does not bring them together." if step.fit else "."
+    if broadcast and is_repeated(step, shapes):
+        others = [f"Otherwise {repair[0].lower()}{repair[1:]}"] if repair else []
+        return "\n".join([text, broadcast, *others])
+    return "\n".join([text, repair or usual_advice(step, differing), *([broadcast] if broadcast else [])])
+
+
+def listed(extents: Sequence[int]) -> str:
+    """Numbers in a sentence: ``8, 8 and 6``."""
+    *first, last = map(str, extents)
+    return f"{', '.join(first)} and {last}"
+
+
+def is_repeated(step: Join, shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether a value has one position wherever it differs from another: its numbers may be meant for all positions there."""
+    if step.operator == "cat" or len(shapes) != 2 or len(shapes[0]) != len(shapes[1]):
+        return False
+    differing = differing_dimensions(step, shapes)
+    return 0 not in differing and any(all(shape[d] == 1 for d in differing) for shape in shapes)
 
 
 def usual_advice(step: Join, differing: list[int]) -> str:
     """What to write where no repair is known to work."""
     if 0 in differing:
-        return "The first dimension is the batch: both must come from the same inputs."
+        return "The first dimension is the batch, which no word changes: both must come from the same samples."
     if max(differing) >= 2:
         text = "Write layers that keep the size (3x3 convolutions with padding=1), or bring one value to the size\n"
         return text + "of the other with via('name', layer)."
@@ -108,12 +132,54 @@ def can_broadcast(step: Join, shapes: list[tuple[int, ...]]) -> bool:
 
 def split_fault(container: nn.Module, wiring: Wiring, step: Split, value: Any) -> ShapeError:
     """Why a value has not the parts that a save names: a tuple is named as a whole, or no part would have a name."""
-    word = short(container._modules[step.key])  # type: ignore[arg-type]
+    word = container._modules[step.key]
     met = meeting(wiring, step.takes[0], value)  # type: ignore[arg-type]
+    advice = "Write one label for each part of the tuple"
+    labels, count = list(getattr(word, "labels", ())), len(value) if isinstance(value, tuple | list) else 0
+    if not isinstance(value, tuple | list):
+        advice += f": this is no tuple, and has one label, save({labels[0]!r})."
+    elif 0 < count < len(labels):
+        advice += f": save({', '.join(map(repr, labels[:count]))})."
+    else:
+        advice += f", {count} of them, or put pick[:{len(labels)}] before it."
+    return ShapeError(place_of(step), f"{short(word)} cannot name the parts of the value", (met,), advice)  # type: ignore[arg-type]
+
+
+def pick_fault(container: nn.Module, wiring: Wiring, step: Pick, value: Any, error: Exception) -> ShapeError:
+    """Why a value has not the part that a pick takes."""
+    word = container._modules[step.key]
+    text = f"pick[{write_index(step.choice)}] cannot take its part of the value"
+    if not isinstance(word, PickWord):
+        text += f"\n  it stands in {short(word)}"  # type: ignore[arg-type]
+    met = meeting(wiring, step.takes[0], value)  # type: ignore[arg-type]
+    if isinstance(value, tuple | list) and value and isinstance(step.choice, int):
+        return ShapeError(place_of(step), text, (met,), f"Write {listed_picks(len(value))}.")
+    first = " ".join((str(error).strip().splitlines() or [""])[0].split())
+    return ShapeError(place_of(step), text, (met,), f"It says: {type(error).__name__}: {first}")
+
+
+def listed_picks(count: int) -> str:
+    """The picks that a tuple allows, the first ones."""
+    names = [f"pick[{i}]" for i in range(min(count, 3))]
+    return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def receives(value: Any) -> str:
+    """What a value is that is no tensor."""
+    if isinstance(value, tuple | list | dict):
+        return f"a {type(value).__name__} of {len(value)}"
+    return type(value).__name__
+
+
+def shape_text(value: Any) -> str:
+    """The shapes of the tensors in a value."""
+    if isinstance(value, Tensor):
+        return str(tuple(value.shape))
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name!r}: {shape_text(each)}" for name, each in value.items()) + "}"
     if isinstance(value, tuple | list):
-        met = replace(met, what=f"a {type(value).__name__} of {len(value)}")
-    advice = "Write one label for each part of the tuple; take some of them with pick[:2] first."
-    return ShapeError(place_of(step), f"{word} cannot name the parts of the value", (met,), advice)
+        return f"({', '.join(map(shape_text, value))}{',' if len(value) == 1 else ''})"
+    return receives(value)
 
 
 def meeting(wiring: Wiring, value: Value, tensor: Any, written: Mapping[Value, str] | None = None) -> Met:
@@ -121,7 +187,9 @@ def meeting(wiring: Wiring, value: Value, tensor: Any, written: Mapping[Value, s
     value = as_given(wiring, value)
     origin, need = origin_of(wiring, value)
     device = f" on {tensor.device}" if isinstance(tensor, Tensor) and tensor.device.type != "cpu" else ""
-    what = f"{tuple(tensor.shape)}{device}" if isinstance(tensor, Tensor) else type(tensor).__name__
+    what = f"{tuple(tensor.shape)}{device}" if isinstance(tensor, Tensor) else receives(tensor)
+    if isinstance(tensor, tuple | list | dict) and 0 < len(tensor) <= 4:
+        what += f": {shape_text(tensor)}"
     names = [name for name, each in wiring.names.items() if each == value and named_by_user(name)]
     name = next((name for name in names if name in wiring.labels), names[0] if names else None)
     found = (written or {}).get(value) or (repr(need or name) if need or name else "the running value")

@@ -30,10 +30,10 @@ from skipseq.flatten import Line, Operation, named_operands
 from skipseq.joins import join, joinable
 from skipseq.wiring import Join, Layer, Number, Part, Pick, Split, Value, Wiring
 
-from .expectations import rebuilt
-from .explain import join_fault, overwrite_fault, pass_through, returned_fault, split_fault
-from .layers import explain_layer, find_type_fault
-from .repairs import repair_join
+from .elsewhere import change_source, larger_input, padding, works_on_tokens
+from .explain import join_fault, overwrite_fault, pass_through, pick_fault, returned_fault, split_fault
+from .layers import LayerPlace, explain_layer, find_type_fault
+from .repairs import Meeting, repair_join
 from .stand_ins import StandIns, lazy_inside
 
 __all__ = ["EXPLAINED", "UNKNOWN", "Inference", "apart", "entry_text", "opened_in_check", "tensors_in"]
@@ -78,6 +78,8 @@ class Inference:
         self.given = {start: given[value] for value, start in inputs.items()}
         self.values: dict[Value, Any] = dict(self.given)
         self.faults: list[ValueFault] = []
+        #: Whether this walk only tries something: then it looks for no repairs that take another walk.
+        self.probing = limit is not None
         #: The operations whose values depend on numbers, which a check does not have.
         self.undecided: list[int] = []
         #: The operation that changed a storage in place last, and the giver of each value.
@@ -112,10 +114,11 @@ class Inference:
             before = [(each, each._version) for each in tensors_in((takes, named))]
             try:
                 given = self.type_fault(operation, takes, named) or self.results_of(i, operation, takes, named)
-            except UNDECIDED:
-                self.undecided.append(i)
             except Exception as error:
-                given = self.repaired(i, error, takes, named) or given
+                if is_undecided(error):
+                    self.undecided.append(i)
+                else:
+                    given = self.repaired(i, error, takes, named) or given
             self.changed.update({storage_of(tensor): i for tensor, version in before if tensor._version != version})
         for value, result in zip(operation.gives, given, strict=True):
             self.values[value] = result
@@ -193,7 +196,8 @@ class Inference:
         _, wiring, step = operation.place.chain[-1]
         if not isinstance(step, Layer) or operation.module is None or isinstance(operation.module, Function):
             return ()
-        explained = find_type_fault((wiring, step), operation.module, takes, named, self.world)
+        container = self.container_of(operation)
+        explained = find_type_fault(LayerPlace(container, wiring, step), operation.module, takes, named, self.world)
         if explained is None:
             return ()
         self.keep(explained.fault, operation)
@@ -202,12 +206,10 @@ class Inference:
     def repaired(self, i: int, error: Exception, takes: list[Any], named: dict[str, Any]) -> Sequence[Any]:
         """Keeps the fault of an operation; the values that it would give behind its repair, if one is known."""
         operation = self.line.operations[i]
-        container, wiring, step = operation.place.chain[-1]
-        container = self.root if container is None else container
+        container, (_, wiring, step) = self.container_of(operation), operation.place.chain[-1]
         if isinstance(step, Join):
-            repair = repair_join(container._modules[step.key], step, takes, self.world)
-            texts = [each for each in (self.padding(i), repair.text if repair else "") if each]
-            text = "\nOr ".join([texts[0], *(each[0].lower() + each[1:] for each in texts[1:])]) if texts else ""
+            repair = repair_join(self.meeting(operation, takes))
+            text = alternatives(padding(self, i), repair.text if repair else "")
             fault = join_fault(container, wiring, step, takes, text)
             if fault is not None:
                 self.keep(fault, operation)
@@ -215,23 +217,65 @@ class Inference:
         elif isinstance(step, Split):
             self.keep(split_fault(container, wiring, step, takes[0]), operation)
             return ()
+        elif isinstance(step, Pick) and isinstance(error, EXPLAINED):
+            self.keep(pick_fault(container, wiring, step, takes[0], error), operation)
+            return ()
         elif isinstance(step, Layer) and operation.module is not None and isinstance(error, EXPLAINED):
-            module = self.instead.get(id(operation.module), operation.module)
-            explained = explain_layer((wiring, step), module, takes, named, error, self.world)
-            self.keep(explained.fault, operation)
-            return explained.results
+            return self.repaired_layer(i, error, takes, named)
         elif isinstance(error, ValueFault):
-            pass_through(error, wiring, step)
-            self.faults.append(self.passed(error, operation))
+            self.keep(error, operation)
             return ()
         error.add_note(f"at net{operation.place.text()}, in {entry_text(self.root, operation)}")
         raise error
+
+    def repaired_layer(self, i: int, error: Exception, takes: list[Any], named: dict[str, Any]) -> Sequence[Any]:
+        """Keeps the fault of a layer; what it would give behind its repair, in its own place or before it."""
+        operation = self.line.operations[i]
+        assert operation.module is not None
+        _, wiring, step = operation.place.chain[-1]
+        place = LayerPlace(self.container_of(operation), wiring, step)
+        module = self.instead.get(id(operation.module), operation.module)
+        tokens = works_on_tokens(self, operation.reads()[0]) if operation.reads() else None
+        explained = explain_layer(place, module, takes, named, error, self.world, tokens)
+        results, problem, fault = explained.results, explained.problem, explained.fault
+        if problem is not None:
+            source, result = change_source(self, i, problem)
+            mixed = source.startswith("Write nn.Flatten()")  # the samples must not be mixed, whatever else would work
+            larger = larger_input(self, i) if problem.small else ""
+            fault.advice = source if mixed else alternatives(fault.advice, source, larger) or "Use a larger input."
+            results = (result,) if source and (mixed or not results) else results
+        self.keep(fault, operation)
+        return results
+
+    def meeting(self, operation: Operation, takes: list[Any]) -> Meeting:
+        """The values that meet in a join, with what a repair has to know about them."""
+        _, wiring, step = operation.place.chain[-1]
+        inner: list[tuple[nn.Module, Any] | None] = []
+        for value in operation.takes:
+            giver = self.line.operations[self.givers[value]] if isinstance(value, int) and self.givers[value] >= 0 else None
+            same = giver is not None and giver.place.chain[-1][2].key == step.key and giver.module is not None
+            inner.append((giver.module, self.values[giver.reads()[0]]) if same and giver is not None else None)  # type: ignore[arg-type]
+        told = {works_on_tokens(self, value) for value in operation.reads()}
+        tokens = True if True in told and False not in told else False if False in told else None
+        return Meeting(self.container_of(operation), wiring, step, takes, self.world, tokens, inner)
+
+    def container_of(self, operation: Operation) -> nn.Module:
+        """The container in which an operation stands."""
+        container = operation.place.chain[-1][0]
+        return self.root if container is None else container
+
+    def again(self, instead: Mapping[int, nn.Module] | None = None, given: Mapping[Value, Any] | None = None) -> Inference:
+        """Another walk in the same world, with other layers or another input, that looks for no repairs elsewhere."""
+        other = Inference(self.root, self.wiring, given or self.given_before, self.world, instead=instead)
+        other.probing = True
+        return other
 
     def keep(self, fault: ValueFault, operation: Operation) -> None:
         """Keeps a fault, told from the root, with the givers of the values that met."""
         self.passed(fault, operation)
         if len(operation.reads()) == len(fault.met):
-            fault.met = tuple(self.known(met, value) for met, value in zip(fault.met, operation.reads(), strict=True))
+            known = (self.known(met, value) for met, value in zip(fault.met, operation.reads(), strict=True))
+            fault.met = tuple(dict.fromkeys(known))
         self.faults.append(fault)
 
     def known(self, met: Met, value: Value) -> Met:
@@ -255,38 +299,11 @@ class Inference:
             pass_through(fault, outer, part)
         return fault
 
-    def padding(self, i: int) -> str:
-        """The convolutions between a skip and its join that would keep the size if they were padded, if that is enough."""
-        first = min((self.givers[value] for value in self.line.operations[i].reads()), default=i)
-        found = [(self.line.operations[k], padded(self.line.operations[k].module)) for k in range(first + 1, i)]
-        changed = [(operation, layer) for operation, layer in found if layer is not None and operation.module is not None]
-        if not changed or self.instead:
-            return ""
-        instead = {id(operation.module): layer for operation, layer in changed}
-        again = Inference(self.root, self.wiring, self.given_before, self.world, instead=instead)
-        for operation, layer in changed:
-            for fresh, own in zip(layer.parameters(), operation.module.parameters(), strict=True):  # type: ignore[union-attr]
-                self.world.tensor(fresh, self.world.tensor(own).device)
-        again.walk(until=i + 1)
-        if again.faults and len(again.faults) >= len(self.faults) + 1:
-            return ""
-        places = dict.fromkeys(f"{constructor(layer)} at net{operation.place.text()}" for operation, layer in changed)
-        return f"Write {' and '.join(places)}, to keep the size."
 
-
-def padded(module: nn.Module | None) -> nn.Module | None:
-    """A convolution with the padding that keeps the size, if it is one that makes a value smaller by its kernel alone."""
-    if (
-        not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-        or isinstance(module.padding, str)
-        or set(module.stride) != {1}
-    ):
-        return None
-    wanted = tuple(d * (k - 1) // 2 for k, d in zip(module.kernel_size, module.dilation, strict=True))
-    if set(module.stride) != {1} or any(k % 2 == 0 for k in module.kernel_size) or wanted == module.padding:
-        return None
-    repair = next(rebuilt(module, padding=wanted), None)
-    return repair.layers[0] if repair is not None else None  # type: ignore[return-value]
+def alternatives(*texts: str) -> str:
+    """Several ways out, one of which is to be gone."""
+    first, *others = [each for each in texts if each] or [""]
+    return "\nOr ".join([first, *(each[0].lower() + each[1:] for each in others)])
 
 
 def entry_text(root: nn.Module, operation: Operation) -> str:
@@ -311,8 +328,12 @@ def entry_text(root: nn.Module, operation: Operation) -> str:
 #: What a layer raises for values that it cannot take; anything else is an error of its own.
 EXPLAINED = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, NotImplementedError)
 
-#: What fake tensors raise where the numbers decide about shapes.
-UNDECIDED = (DataDependentOutputException, DynamicOutputShapeException)
+
+def is_undecided(error: Exception) -> bool:
+    """Whether fake tensors do not know what becomes of an operation: its numbers decide, or they cannot do it."""
+    # The second is what resizing an empty batch raises.
+    return isinstance(error, DataDependentOutputException | DynamicOutputShapeException) or "cond must be a bool" in str(error)
+
 
 
 def operands_of(operation: Operation) -> tuple[Any, ...]:

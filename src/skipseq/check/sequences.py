@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from skipseq.declare.constructors import constructor
 
 from .problems import Finder, Problem, Try, before, counted, rebuilt
 
@@ -33,7 +35,7 @@ def recurrent_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
         return None
     text = f"it expects {counted(module.input_size, 'feature')} in dimension {x.dim() - 1}, of {order}, and receives {x.shape[-1]}"
     tries = [before(module, TO_LAST)] if batch_first and x.dim() == 3 and x.shape[1] == module.input_size else []
-    return Problem(text, (*tries, *rebuilt(module, input_size=x.shape[-1])), wanted=module.input_size)
+    return Problem(text, (*tries, *rebuilt(module, input_size=x.shape[-1])))
 
 
 def transformer_problem(module: Any, x: Tensor, tokens: bool | None) -> Problem | None:
@@ -73,6 +75,8 @@ def width_problem(module: Any, x: Tensor, expected: int, batch_first: bool, toke
 
 def second_problem(module: nn.Module, takes: Sequence[Any], named: Mapping[str, Any]) -> Problem | None:
     """What does not fit among the further inputs of a layer that takes several."""
+    if (missing := missing_problem(module, takes, named)) is not None:
+        return missing
     if isinstance(module, nn.Bilinear):
         return bilinear_problem(module, takes)
     if isinstance(module, nn.MultiheadAttention):
@@ -139,9 +143,31 @@ def memory_problem(module: Any, given: Mapping[str, Any]) -> Problem | None:
     return Problem(text, (before(module, linear),), index="memory")
 
 
-def missing_problem(module: nn.Module, takes: Sequence[Any]) -> Iterator[Try]:
-    """The same value for all inputs of a layer that was given one."""
-    yield from ()
+class OfItself(nn.Module):
+    """An attention whose query, key and value are one value."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Any) -> Any:
+        """The value attends to itself."""
+        return self.layer(x, x, x)
+
+
+def missing_problem(module: nn.Module, takes: Sequence[Any], named: Mapping[str, Any]) -> Problem | None:
+    """A layer of several inputs is given one."""
+    if len(takes) + len(named) > 1:
+        return None
+    text = constructor(module)
+    if isinstance(module, nn.MultiheadAttention):
+        own = Try((OfItself(module),), write=f"call({text}, here, here, here)")
+        return Problem("it takes a query, a key and a value, and receives one value", (own,))
+    if isinstance(module, nn.Bilinear):
+        return Problem("it takes two inputs and receives one", (), f"Name the second: call({text}, 'name').")
+    if isinstance(module, nn.TransformerDecoderLayer | nn.TransformerDecoder):
+        return Problem("it takes a value and a memory, and receives one value", (), "Name the memory: call(layer, 'memory').")
+    return None
 
 
 #: The families of layers and what finds their problems.

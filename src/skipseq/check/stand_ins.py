@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map_only
 
 from skipseq.declare.containers import Container
 
-__all__ = ["StandIns", "all_tensors", "is_lazy", "lazy_inside"]
+__all__ = ["StandIns", "all_tensors", "is_lazy", "lazy_inside", "moved", "on_meta"]
 
 #: How deep plain lists and dicts among the attributes of a module are looked through for tensors and modules.
 DEPTH = 3
@@ -105,7 +105,8 @@ class StandIns:
             handle.remove()
         device = next((tensor.device for tensor in all_tensors(module)), None)
         for tensor in all_tensors(twin):
-            self.tensor(tensor, device)
+            if not isinstance(tensor, UninitializedParameter | UninitializedBuffer):  # what it received may tell no size
+                self.tensor(tensor, device)
         return twin, received
 
 

@@ -89,9 +89,6 @@ def skipseq(
 def check(
     target: Target,
     inputs: Inputs = None,
-    materialise: Annotated[
-        bool, typer.Option("--materialise", metavar=" ", help="Give lazy layers (nn.LazyLinear) their parameters.")
-    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -110,7 +107,7 @@ def check(
         if not given:
             tell_wiring(loaded.net, as_json)
             return
-        report = loaded.net.check(given, materialise=materialise)
+        report = loaded.net.check(given)
         if as_json:
             print_json({"ok": True, "shapes": report.shapes, "findings": list(report.findings)})
         else:
@@ -142,6 +139,8 @@ def summary(target: Target, inputs: Inputs = None, as_json: Json = False, debug:
     """
     with guarded(as_json, debug):
         loaded, given = opened(target, inputs)
+        if given:
+            loaded.net.check(given, materialise=True)  # lazy layers get the parameters that are to be counted
         made = loaded.net.summary(given or ...)
         if as_json:
             print_json({"ok": True, **made.to_dict()})

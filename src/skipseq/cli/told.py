@@ -120,7 +120,7 @@ def users_line(error: Exception) -> Line | None:
         return None
     if isinstance(error, SyntaxError) and error.filename:
         return Line(shortened(error.filename), error.lineno or 1, (error.text or "").strip())
-    for frame in traceback.extract_tb(error.__traceback__):
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith("<") and not any(map(Path(frame.filename).is_relative_to, folders_of_others())):
             return Line(shortened(frame.filename), frame.lineno or 1, frame.line or "")
     return None

@@ -17,10 +17,11 @@ from torch import is_inference_mode_enabled, nn
 
 from skipseq.check.explain import join_fault, overwrite_fault, pass_through, returned_fault, split_fault
 from skipseq.check.infer import EXPLAINED
+from skipseq.check.layers import belongs_to_torch
 from skipseq.check.report import explain_call
 from skipseq.declare.containers import Container, child_at, wired_class
 from skipseq.declare.functions import Function
-from skipseq.declare.words import short
+from skipseq.declare.words import PickWord, short
 from skipseq.errors import SkipseqError, ValueFault
 from skipseq.flatten import Line, Operation, Place, named_operands
 from skipseq.wiring import Join, Layer, Part, Step, Value, Wiring, place_of
@@ -136,7 +137,7 @@ def told_at(error: Exception, root: nn.Module, program: Program) -> tuple[BaseEx
 
 def is_explained(error: Exception, module: nn.Module) -> bool:
     """Whether a check can tell why a layer of torch failed; what other layers raise is their own affair."""
-    known = type(module).__module__.startswith("torch.nn.") and not isinstance(module, Container)
+    known = isinstance(module, PickWord) or (belongs_to_torch(module) and not isinstance(module, Container))
     return known and isinstance(error, EXPLAINED) and not isinstance(error, SkipseqError | torch.OutOfMemoryError)
 
 

@@ -29,6 +29,11 @@ class Viewed(Listed):
         >>> from skipseq import Sequential, cat, here
         >>> net = Sequential(nn.Linear(10, 15), ("linear2", nn.Linear(15, 15)), nn.Linear(15, 10), cat("linear2", here))
         >>> print(net.check(("N", 10)))
+        input    (N, 10)
+        0        (N, 15)  nn.Linear(10, 15)
+        linear2  (N, 15)  nn.Linear(15, 15)
+        2        (N, 10)  nn.Linear(15, 10)
+        cat_0    (N, 25)  cat('linear2', here)
 
         Nothing is computed and no memory is used: parameters, buffers, statistics, gradients and random numbers stay as
         they are.
