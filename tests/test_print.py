@@ -29,6 +29,7 @@ from skipseq import (
     take,
     via,
 )
+from skipseq.declare.constructors import constructor
 
 from .helpers import linear
 from .same_network import NAMES, assert_pastes, example, pasted
@@ -295,7 +296,7 @@ def test_a_value_read_twice_and_a_word_that_reads_twice() -> None:
     net = Sequential(save("x"), ("h", linear()), cat(here, "x"), pick[:, :4], cat("x", "h", here))
     assert arrows(net) == [
         ("save('x')", "-> net[2], net[4]"),
-        ("('h', nn.Linear(in_features=4, out_features=4, bias=True))", "-> net[4]"),
+        ("('h', nn.Linear(4, 4))", "-> net[4]"),
         ("cat(here, 'x')", "<- net[0]"),
         ("cat('x', 'h', here)", "<- net[0], net[1]"),
     ]
@@ -385,7 +386,9 @@ def test_every_arrow_leads_to_the_other_end(name: str, expand: bool) -> None:
             if place.startswith("input"):
                 continue
             directions.append(direction)
-            other = repr(eval(place, {"net": net})).splitlines()[-1].strip("()")
+            found = eval(place, {"net": net})
+            text = repr(found) if "\n" in repr(found) else constructor(found).replace("nn.", "")
+            other = text.splitlines()[-1].strip("()")
             back = {"->": "<-", "<-": "->"}[direction]
             ends = [text.replace("nn.", "").strip("()") for text, notes in told if back in notes]
             assert any(text.endswith(other) for text in ends), note
@@ -402,9 +405,7 @@ def test_layers_that_share_their_weights() -> None:
         "the same as net[4]",
         "the same as net[0]",
     ]
-    assert arrows(Sequential(linear(), nn.Tanh()) * 2) == [
-        ("nn.Linear(in_features=4, out_features=4, bias=True)", "the same as net[0]")
-    ]
+    assert arrows(Sequential(linear(), nn.Tanh()) * 2) == [("nn.Linear(4, 4)", "the same as net[0]")]
     assert arrows(Sequential(linear(), nn.Tanh()).repeat(2)) == []
 
 
@@ -453,31 +454,31 @@ def test_printing_takes_time_in_proportion_to_the_size() -> None:
 
 FLAT = """\
 Sequential(
-    nn.Conv2d(3, 16, kernel_size=(4, 4), stride=(2, 2), padding=(1, 1)),
+    nn.Conv2d(3, 16, 4, stride=2, padding=1),
     save('x1'),  # -> net[4]
-    nn.Conv2d(16, 32, kernel_size=(4, 4), stride=(2, 2), padding=(1, 1)),
-    nn.ConvTranspose2d(32, 16, kernel_size=(4, 4), stride=(2, 2), padding=(1, 1)),
+    nn.Conv2d(16, 32, 4, stride=2, padding=1),
+    nn.ConvTranspose2d(32, 16, 4, stride=2, padding=1),
     cat('x1'),   # <- net[1]
-    nn.ConvTranspose2d(32, 3, kernel_size=(4, 4), stride=(2, 2), padding=(1, 1)),
+    nn.ConvTranspose2d(32, 3, 4, stride=2, padding=1),
 )"""
 
 PARTS = """\
 Sequential(
     ('encoder', Sequential(
-        nn.Linear(in_features=8, out_features=4, bias=True),
+        nn.Linear(8, 4),
         save('x1'),                  # -> net.decoder[1]
         nn.Sequential(
-            nn.Linear(in_features=4, out_features=4, bias=True),
+            nn.Linear(4, 4),
             nn.Tanh(),
         ),
     )),                              # -> net[2]
     ('decoder', Sequential(
-        ('up', nn.Linear(in_features=4, out_features=4, bias=True)),
+        ('up', nn.Linear(4, 4)),
         cat('x1', here, dim=-1),     # <- net.encoder[1]
         Residual(
-            ('narrow', nn.Linear(in_features=8, out_features=2, bias=True)),
-            nn.Linear(in_features=2, out_features=4, bias=True),
-            shortcut=nn.Linear(in_features=8, out_features=4, bias=True),
+            ('narrow', nn.Linear(8, 2)),
+            nn.Linear(2, 4),
+            shortcut=nn.Linear(8, 4),
         ),
     )),
     call(torch.maximum, 'encoder'),  # <- net[0]
@@ -486,10 +487,10 @@ Sequential(
 #: Comments stand in one column, but for lines that are too long for it.
 MANY = """\
 Sequential(
-    call(nn.Bilinear(in1_features=4, in2_features=4, out_features=4, bias=True), 't'),  # <- input 't'
-    ('h', nn.Tanh()),                                                                   # -> net[2], net[3]
-    ('project', add(via('h', nn.Linear(in_features=4, out_features=4, bias=True)), here, 1.5)),  # <- net[1]
-    take(mul('h', 'x')),                                                                # <- net[1], input 'x'
+    call(nn.Bilinear(4, 4, 4), 't'),                         # <- input 't'
+    ('h', nn.Tanh()),                                        # -> net[2], net[3]
+    ('project', add(via('h', nn.Linear(4, 4)), here, 1.5)),  # <- net[1]
+    take(mul('h', 'x')),                                     # <- net[1], input 'x'
     inputs=('x', 't'),
     outputs=('h', 'project'),
 )"""

@@ -88,7 +88,8 @@ def written_for(module: nn.Module, problem: Problem) -> Iterator[nn.Module]:
         yield nn.Flatten()
     for name in ("out_features", "out_channels", "embedding_dim"):
         if problem.wanted is not None and hasattr(module, name):
-            yield from (each.layers[0] for each in rebuilt(module, **{name: problem.wanted}))  # type: ignore[misc]
+            changes: dict[str, Any] = {name: problem.wanted}
+            yield from (each.layers[0] for each in rebuilt(module, **changes))  # type: ignore[misc]
 
 
 def fits(walk: Inference, i: int, instead: Mapping[int, nn.Module], own: Sequence[nn.Module]) -> Inference | None:

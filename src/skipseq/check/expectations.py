@@ -1,8 +1,8 @@
 """What the layers of torch expect of the value that they receive, and the layer to write instead.
 
 A function for each family of layers answers with the problem in words and with repairs to try, the likeliest first. A repair
-is offered only after it was tried: see :func:`skipseq.check.layers.first_working`. Here are the layers of features and channels;
-those that change extents are in :mod:`skipseq.check.extents`, those of sequences in :mod:`skipseq.check.sequences`.
+is offered only after it was tried: see :func:`skipseq.check.layers.first_working`. Here are the layers of features and
+channels; those that change extents are in :mod:`skipseq.check.extents`, those of sequences in :mod:`skipseq.check.sequences`.
 """
 
 from __future__ import annotations
@@ -46,18 +46,25 @@ def linear_problem(module: Any, x: Tensor, tokens: bool | None) -> Problem | Non
     flat, rank = prod(shape[1:]), len(shape) - 2
     pictures = rank in SHAPES and not tokens
     tries: list[Try] = []
-    if rank > 0 and flat == expected:
+    if rank > 0 and flat == expected:  # with one position, the channels are meant by it too
         tries.append(before(module, nn.Flatten()))
     elif pictures and shape[1] == expected:
-        pool = getattr(nn, f"AdaptiveAvgPool{rank}d")(1)
-        tries.append(before(module, *([pool] if prod(shape[2:]) > 1 else []), nn.Flatten()))
-        options = {"bias": module.bias is not None}
-        tries.append(replaced(module, getattr(nn, f"Conv{rank}d"), expected, module.out_features, 1, **options))
+        tries += pooled(module, rank)
     elif pictures and (rank > 1 or tokens is False):
         tries += [before(module, nn.Flatten(), write=each) for each in rebuilt(module, in_features=flat)]
     tries += rebuilt(module, in_features=shape[-1])
     text = f"it expects {counted(expected, 'feature')} in dimension {len(shape) - 1} and receives {shape[-1]}"
     return Problem(text, tuple(tries), both=len(tries) > 2)
+
+
+def pooled(module: nn.Linear, rank: int) -> list[Try]:
+    """A linear layer over the channels of pictures: of their average, or at each position."""
+    pool, convolution = getattr(nn, f"AdaptiveAvgPool{rank}d")(1), getattr(nn, f"Conv{rank}d")
+    sizes, bias = (module.in_features, module.out_features, 1), module.bias is not None
+    return [
+        before(module, pool, nn.Flatten()),
+        replaced(module, convolution, *sizes, bias=bias, note="the same at each position"),
+    ]
 
 
 # Convolutions
@@ -215,7 +222,7 @@ def layer_norm_problem(module: Any, x: Tensor, tokens: bool | None) -> Problem |
         tries.insert(0, replaced(module, nn.GroupNorm, 1, expected[0], note="the channels stand in dimension 1"))
     if len(expected) == len(received) == 1:
         text = f"it expects {counted(expected[0], 'feature')} in dimension {x.dim() - 1} and receives {received[0]}"
-        return Problem(text, tuple(tries)[0])
+        return Problem(text, tuple(tries))
     return Problem(f"it expects the last dimensions to be {expected} and receives {received}", tuple(tries))
 
 

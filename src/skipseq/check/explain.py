@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skipseq.declare.constructors import constructor
-from skipseq.declare.words import PickWord, Word, short, write_index
+from skipseq.declare.words import PickWord, Word, write_index
 from skipseq.errors import CallError, DeviceError, Met, OverwriteError, ShapeError, ValueFault, did_you_mean
 from skipseq.joins import fitted_shapes, joinable
 from skipseq.wiring import Join, Number, Part, Pick, Split, Step, Value, Wiring, named_by_user, place_of, reads
@@ -137,12 +137,12 @@ def split_fault(container: nn.Module, wiring: Wiring, step: Split, value: Any) -
     advice = "Write one label for each part of the tuple"
     labels, count = list(getattr(word, "labels", ())), len(value) if isinstance(value, tuple | list) else 0
     if not isinstance(value, tuple | list):
-        advice += f": this is no tuple, and has one label, save({labels[0]!r})."
+        advice += f"; this is no tuple: save({labels[0]!r})."
     elif 0 < count < len(labels):
         advice += f": save({', '.join(map(repr, labels[:count]))})."
     else:
         advice += f", {count} of them, or put pick[:{len(labels)}] before it."
-    return ShapeError(place_of(step), f"{short(word)} cannot name the parts of the value", (met,), advice)  # type: ignore[arg-type]
+    return ShapeError(place_of(step), f"{constructor(word)} cannot name the parts of the value", (met,), advice)  # type: ignore[arg-type]
 
 
 def pick_fault(container: nn.Module, wiring: Wiring, step: Pick, value: Any, error: Exception) -> ShapeError:
@@ -150,7 +150,7 @@ def pick_fault(container: nn.Module, wiring: Wiring, step: Pick, value: Any, err
     word = container._modules[step.key]
     text = f"pick[{write_index(step.choice)}] cannot take its part of the value"
     if not isinstance(word, PickWord):
-        text += f"\n  it stands in {short(word)}"  # type: ignore[arg-type]
+        text += f"\n  it stands in {constructor(word)}"  # type: ignore[arg-type]
     met = meeting(wiring, step.takes[0], value)  # type: ignore[arg-type]
     if isinstance(value, tuple | list) and value and isinstance(step.choice, int):
         return ShapeError(place_of(step), text, (met,), f"Write {listed_picks(len(value))}.")

@@ -61,7 +61,7 @@ def upsample_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
     """Each mode is for one number of dimensions."""
     modes = {3: "linear", 4: "bilinear", 5: "trilinear"}
     if x.dim() not in modes:
-        return Problem(f"it expects {', '.join(SHAPES.values())} and receives {counted(x.dim(), 'dimension')}")
+        return Problem(f"it expects {SHAPES[1]}, {SHAPES[2]} or with depth, and receives {counted(x.dim(), 'dimension')}")
     if module.mode not in (*modes.values(), "bicubic") or modes[x.dim()] == module.mode:
         return None
     expected = next((rank for rank, mode in modes.items() if mode == module.mode), 4)
@@ -74,7 +74,9 @@ def flatten_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
     missing = [each for each in (module.start_dim, module.end_dim) if not -x.dim() <= each < x.dim()]
     if not missing:
         return None
-    text = f"it flattens dimension {missing[0]} and receives {counted(x.dim(), 'dimension')}, counted from 0"
+    text = (
+        f"it flattens dimension {missing[0]}, and receives {counted(x.dim(), 'dimension')}, of which the last is {x.dim() - 1}"
+    )
     return Problem(text, (Try((nn.Identity(),), write="nn.Flatten()"),) if x.dim() > 1 else ())
 
 

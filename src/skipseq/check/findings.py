@@ -13,7 +13,7 @@ from torch.nn.parameter import UninitializedParameter
 from skipseq.declare.compose import grouped
 from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import children_of, inside, is_plain, is_wired
-from skipseq.declare.words import JoinWord, SaveWord, Word, short, write
+from skipseq.declare.words import JoinWord, SaveWord, Word, write
 from skipseq.flatten import Operation
 from skipseq.wiring import Join
 
@@ -99,7 +99,7 @@ def joined_along_tokens(walk: Inference) -> Iterator[str]:
         word = (walk.root if container is None else container)._modules[step.key]
         if isinstance(word, JoinWord) and works_on_features(walk, operation):
             yield (
-                f"net{operation.place.text()} {short(word)} puts {' and '.join(map(str, shapes))} together along the tokens:\n"
+                f"net{operation.place.text()} {constructor(word)} puts {' and '.join(map(str, shapes))} together along the tokens:\n"
                 f"  of (batch, tokens, features), dimension 1 are the tokens. For the features, write {along_features(word)}."
             )
 

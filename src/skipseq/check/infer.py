@@ -242,8 +242,9 @@ class Inference:
             source, result = change_source(self, i, problem)
             mixed = source.startswith("Write nn.Flatten()")  # the samples must not be mixed, whatever else would work
             larger = larger_input(self, i) if problem.small else ""
-            fault.advice = source if mixed else alternatives(fault.advice, source, larger) or "Use a larger input."
-            results = (result,) if source and (mixed or not results) else results
+            own = "" if source and (mixed or not results) else fault.advice
+            fault.advice = alternatives(own, source, larger) or "Use a larger input."
+            results = results if own or not source else (result,)
         self.keep(fault, operation)
         return results
 
@@ -333,7 +334,6 @@ def is_undecided(error: Exception) -> bool:
     """Whether fake tensors do not know what becomes of an operation: its numbers decide, or they cannot do it."""
     # The second is what resizing an empty batch raises.
     return isinstance(error, DataDependentOutputException | DynamicOutputShapeException) or "cond must be a bool" in str(error)
-
 
 
 def operands_of(operation: Operation) -> tuple[Any, ...]:

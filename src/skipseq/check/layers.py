@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -196,7 +196,7 @@ def first_working(
 
 def run(repair: Try, index: int | str, takes: Sequence[Any], named: Mapping[str, Any], world: StandIns) -> Any:
     """What the layers of a repair give, where those before the last change one value, wherever the layer takes it."""
-    old = value = named[index] if index in named else takes[index if isinstance(index, int) else 1]
+    old = value = named[index] if isinstance(index, str) and index in named else takes[index if isinstance(index, int) else 1]
     for layer in repair.layers:
         for tensor in all_tensors(layer) if isinstance(layer, nn.Module) else ():
             world.tensor(tensor, device_of(value))
@@ -204,7 +204,9 @@ def run(repair: Try, index: int | str, takes: Sequence[Any], named: Mapping[str,
     with world.mode:
         for layer in first:
             value = layer(value)
-        return last(*(value if each is old else each for each in takes), **{k: value if v is old else v for k, v in named.items()})
+        return last(
+            *(value if each is old else each for each in takes), **{k: value if v is old else v for k, v in named.items()}
+        )
 
 
 def device_of(value: Any) -> torch.device | None:
@@ -220,18 +222,22 @@ def find_type_fault(
     place: LayerPlace, module: nn.Module, takes: Sequence[Any], named: Mapping[str, Any], world: StandIns
 ) -> Explained | None:
     """A value of another type, or on another device, than the parameters of its layer."""
-    known = [each for each in all_tensors(module) if not isinstance(each, UninitializedParameter) and each.dim()]
+    known = {
+        name: each
+        for name, each in (*module.named_parameters(), *module.named_buffers())
+        if not isinstance(each, UninitializedParameter) and each.dim()
+    }
     tensors = [each for each in (*takes, *named.values()) if isinstance(each, Tensor) and each.dim()]
     if not known or not tensors:
         return None
-    for own in [world.tensor(each) for each in known]:
+    for name, device in {name: world.tensor(each).device for name, each in known.items()}.items():
         for tensor in tensors:
-            if tensor.device != own.device:
-                text = f"its parameters are on {own.device}, and it receives a value on {tensor.device}"
-                advice = device_advice(own, tensor)
+            if tensor.device != device:
+                text = f"its {name} is on {device}, and it receives a value on {tensor.device}"
+                advice = device_advice(device, tensor.device)
                 fault = layer_fault(place, module, takes, named, text, advice, kind=DeviceError)
-                return Explained(fault, given_by(module, takes, named, world, lambda each, own=own: each.to(own.device)))
-    own = next((world.tensor(each) for each in known if isinstance(each, nn.Parameter)), None)
+                return Explained(fault, given_by(module, takes, named, world, {"device": device}))
+    own = next((world.tensor(each) for each in known.values() if isinstance(each, nn.Parameter)), None)
     if own is None or torch.is_autocast_enabled(tensors[0].device.type):
         return None
     return dtype_fault(place, module, own, takes, named, world)
@@ -245,16 +251,26 @@ def dtype_fault(
         wanted = wanted_dtype(module, own, value)
         if wanted is None:
             continue
-        received = str(value.dtype).removeprefix("torch.")
-        text = f"it expects {str(wanted).removeprefix('torch.')} and receives {received}"
+        text = f"it expects {dtype_text(wanted)} and receives {dtype_text(value.dtype)}"
         advice = "Convert the value before it."
         if wanted in CONVERSIONS:
             convert = torch.abs if value.dtype.is_complex else CONVERSIONS[wanted]
             advice = before(module, convert).text(place.name_of(index))
         fault = layer_fault(place, module, takes, named, text, advice, kind=DtypeError)
-        types = {each.dtype for _, each in typed_inputs(module, takes, named)}
-        return Explained(fault, given_by(module, takes, named, world, lambda each: each.to(wanted) if each.dtype in types else each))
+        values = [each for each in (*takes, *named.values()) if not isinstance(each, int | float)]
+        fault.met = tuple(typed(met, each) for met, each in zip(fault.met, values, strict=False))
+        return Explained(fault, given_by(module, takes, named, world, {"dtype": wanted}))
     return None
+
+
+def dtype_text(dtype: torch.dtype) -> str:
+    """A type of numbers as one says it: ``float32``."""
+    return str(dtype).removeprefix("torch.")
+
+
+def typed(met: Met, value: Any) -> Met:
+    """One of the values that met, with the type of its numbers."""
+    return replace(met, what=f"{met.what} of {dtype_text(value.dtype)}") if isinstance(value, Tensor) else met
 
 
 def typed_inputs(module: nn.Module, takes: Sequence[Any], named: Mapping[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
@@ -276,23 +292,27 @@ def wanted_dtype(module: nn.Module, own: Tensor, received: Tensor) -> torch.dtyp
     return own.dtype
 
 
-def device_advice(own: Tensor, received: Tensor) -> str:
+def device_advice(own: torch.device, received: torch.device) -> str:
     """How to bring a layer and its value together."""
-    if own.device.type == "meta":
-        return f"Its parameters have no numbers yet: write net.to_empty(device={str(received.device)!r}), and load them."
-    return f"Write net.to({str(own.device)!r}) and give it inputs on {own.device}; all of a network is on one device."
+    if own.type == "meta":
+        return f"Its parameters have no numbers yet: write net.to_empty(device={str(received)!r}), and load them."
+    return f"Write net.to({str(own)!r}) and give it inputs on {own}; all of a network is on one device."
 
 
 def given_by(
-    module: nn.Module, takes: Sequence[Any], named: Mapping[str, Any], world: StandIns, convert: Callable[[Tensor], Tensor]
+    module: nn.Module, takes: Sequence[Any], named: Mapping[str, Any], world: StandIns, changes: Mapping[str, Any]
 ) -> tuple[Any, ...]:
-    """What a layer gives for converted values, if it does."""
-    own: Callable[..., Any] = module.function if isinstance(module, Function) else world.module(module)
-    changed = [convert(each) if isinstance(each, Tensor) else each for each in takes]
-    by_name = {name: convert(each) if isinstance(each, Tensor) else each for name, each in named.items()}
+    """What a layer gives for values of another type or on another device, if it does."""
+    types = {each.dtype for _, each in typed_inputs(module, takes, named)}
+
+    def changed(value: Any) -> Any:
+        wrong = isinstance(value, Tensor) and ("device" in changes or value.dtype in types)
+        return value.to(**changes) if wrong else value
+
     try:
         with world.mode:
-            return (own(*changed, **by_name),)
+            inputs = [changed(each) for each in takes]
+            return (world.module(module)(*inputs, **{name: changed(each) for name, each in named.items()}),)
     except Exception:  # it has a second fault: what it would give is not known
         return ()
 

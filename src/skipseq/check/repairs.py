@@ -177,7 +177,7 @@ def repair_join(meeting: Meeting) -> JoinRepair | None:
         finders += [crop]
     if meeting.step.operator != "cat" and not (is_repeated(meeting.step, shapes) and small):
         finders += [project, project_and_crop]
-    if small:
+    if small and not is_repeated(meeting.step, shapes):
         finders += [resize]
     return next((found for find in finders if (found := find(meeting)) is not None), None)
 
@@ -234,7 +234,8 @@ def project(meeting: Meeting) -> JoinRepair | None:
     text = f"Write {meeting.write(project=True)}"
     named = [operand for operand, more in zip(meeting.operands, layers, strict=True) if more]
     text += f", or {meeting.with_layers(layers)}." if len(named) == 1 and isinstance(named[0], str) else "."
-    if like.dim() > 2 and like.shape[2:] != meeting.takes[1 - meeting.running].shape[2:] and not meeting.tokens:
+    channels_alike = len({each.shape[1] for each in meeting.takes}) == 1
+    if like.dim() > 2 and channels_alike and not meeting.tokens:
         text += "\nOr keep the size in the layers between, with 3x3 convolutions, stride=1 and padding=1."
     return JoinRepair(text, result)
 

@@ -33,9 +33,16 @@ def recurrent_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
         return Problem(f"it expects {order} and receives {counted(x.dim(), 'dimension')}", tuple(tries))
     if x.shape[-1] == module.input_size:
         return None
-    text = f"it expects {counted(module.input_size, 'feature')} in dimension {x.dim() - 1}, of {order}, and receives {x.shape[-1]}"
+    text = (
+        f"it expects {counted(module.input_size, 'feature')} in dimension {x.dim() - 1}, of {order}, and receives {x.shape[-1]}"
+    )
     tries = [before(module, TO_LAST)] if batch_first and x.dim() == 3 and x.shape[1] == module.input_size else []
     return Problem(text, (*tries, *rebuilt(module, input_size=x.shape[-1])))
+
+
+def features_text(expected: int, x: Tensor, order: str) -> str:
+    """Features expected, against those received."""
+    return f"it expects {counted(expected, 'feature')} in dimension {x.dim() - 1}, of {order}, and receives {x.shape[-1]}"
 
 
 def transformer_problem(module: Any, x: Tensor, tokens: bool | None) -> Problem | None:
@@ -58,16 +65,15 @@ def width_problem(module: Any, x: Tensor, expected: int, batch_first: bool, toke
     order = "(batch, tokens, features)" if batch_first else "(tokens, batch, features)"
     if x.dim() not in (2, 3):
         flat = batch_first and x.dim() == 4 and x.shape[1] == expected
-        tries = (before(module, nn.Flatten(2), TO_LAST),) if flat else ()
-        return Problem(f"it expects {order} and receives {counted(x.dim(), 'dimension')}", tries)
+        unrolled = [before(module, nn.Flatten(2), TO_LAST)] if flat else []
+        return Problem(f"it expects {order} and receives {counted(x.dim(), 'dimension')}", tuple(unrolled))
     if x.shape[-1] == expected:
         return None
     with torch.device("meta"):
         layer = nn.Linear(x.shape[-1], expected)
     turned = batch_first and x.dim() == 3 and x.shape[1] == expected and not tokens
     tries = (*([before(module, TO_LAST)] if turned else []), before(module, layer))
-    text = f"it expects {counted(expected, 'feature')} in dimension {x.dim() - 1}, of {order}, and receives {x.shape[-1]}"
-    return Problem(text, tries, wanted=None if turned else expected)
+    return Problem(features_text(expected, x, order), tries, wanted=None if turned else expected)
 
 
 # Layers of several inputs
@@ -98,7 +104,8 @@ def bilinear_problem(module: nn.Bilinear, takes: Sequence[Any]) -> Problem | Non
         return None
     k, received, expected = wrong[0]
     text = f"it expects {counted(expected, 'feature')} in input {k + 1} and receives {received}"
-    return Problem(text, tuple(rebuilt(module, **{f"in{k + 1}_features": received for k, received, _ in wrong})), index=k)
+    changes: dict[str, Any] = {f"in{k + 1}_features": received for k, received, _ in wrong}
+    return Problem(text, tuple(rebuilt(module, **changes)), index=k)
 
 
 def keys_problem(module: nn.MultiheadAttention, given: Mapping[str, Tensor]) -> Problem | None:
@@ -112,7 +119,8 @@ def keys_problem(module: nn.MultiheadAttention, given: Mapping[str, Tensor]) -> 
         return None
     name, (received, expected) = next(iter(wrong.items()))
     text = f"its {name} has {counted(received, 'feature')}, and it expects {expected}"
-    return Problem(text, tuple(rebuilt(module, **{f"{name[0]}dim": received for name, (received, _) in wrong.items()})))
+    changes: dict[str, Any] = {f"{name[0]}dim": received for name, (received, _) in wrong.items()}
+    return Problem(text, tuple(rebuilt(module, **changes)))
 
 
 def batch_problem(module: nn.MultiheadAttention, given: Mapping[str, Tensor]) -> Problem | None:
@@ -126,7 +134,9 @@ def batch_problem(module: nn.MultiheadAttention, given: Mapping[str, Tensor]) ->
             if one != other:
                 text = f"its {first} has {what} {one} in dimension {d}, and its {name} {other}"
                 tries = tuple(rebuilt(module, batch_first=not module.batch_first))
-                return Problem(text, tries, "Both must belong together: with batch_first=True the batch is dimension 0, else 1.")
+                return Problem(
+                    text, tries, "Both must belong together: with batch_first=True the batch is dimension 0, else 1."
+                )
     return None
 
 

@@ -30,11 +30,12 @@ from skipseq.wiring import (
 )
 
 from . import words
+from .constructors import constructor
 from .containers import children_of, inside, is_plain, is_wired
 from .functions import Function
 from .repairs import find_option_faults, fit_of
 from .scope import Draft, Scope
-from .words import Called, CallWord, Joined, JoinWord, PickWord, SaveWord, TakeWord, Via, Word, here, short
+from .words import Called, CallWord, Joined, JoinWord, PickWord, SaveWord, TakeWord, Via, Word, here
 
 __all__ = ["compose", "grouped"]
 
@@ -194,9 +195,9 @@ class Composer(Scope):
         if len(takes) <= 1 and here not in placed:
             takes = [self.running, *takes]
         elif here not in flat(placed):
-            text = words.write_call(short(layer), word.called, word, short)
+            text = words.write_call(constructor(layer), word.called, word, constructor)
             placed_first = replace(word.called, operands=(here, *word.called.operands))
-            self.no_place_for_running(text, words.write_call(short(layer), placed_first, word, short))
+            self.no_place_for_running(text, words.write_call(constructor(layer), placed_first, word, constructor))
         named = tuple((name, self.operand(word, operand)) for name, operand in word.called.named)
         self.running = self.apply(layer, (key,), tuple(takes), named)
 
@@ -269,7 +270,7 @@ class Composer(Scope):
             self.steps.append(Pick(self.key, self.index, takes, (value,), module.choice))
             return value
         if isinstance(module, Word):
-            self.fault(f"puts a value through {short(module)}, which is a word and no layer.")
+            self.fault(f"puts a value through {constructor(module)}, which is a word and no layer.")
             return self.running
         wiring = self.wirings.get(id(module))
         if wiring is None:
@@ -345,7 +346,7 @@ class Composer(Scope):
             return False
         if len(joined.operands) > 1 and here not in flat(joined.operands):
             placed_first = replace(joined, operands=(here, *joined.operands))
-            self.no_place_for_running(word.written(short), words.write(placed_first, word, short))
+            self.no_place_for_running(word.written(constructor), words.write(placed_first, word, constructor))
         self.check_operands(joined)
         return True
 
@@ -392,7 +393,7 @@ def compose_plain(container: nn.Module) -> Wiring:
     """The wiring of a plain ``nn.Sequential``; a word inside it is a fault."""
     children = children_of(container)
     faults = [
-        f"net[{i}] {short(child)} stands in a plain nn.Sequential, which cannot pass it the values that it names.\n"
+        f"net[{i}] {constructor(child)} stands in a plain nn.Sequential, which cannot pass it the values that it names.\n"
         "  Write skipseq.Sequential(...) instead of nn.Sequential(...)."
         for i, child in enumerate(children.values())
         if isinstance(child, Word) and not isinstance(child, PickWord)

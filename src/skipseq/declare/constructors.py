@@ -97,6 +97,8 @@ def argument_of(module: nn.Module, name: str) -> Any:
     """The value of an argument, as far as the module keeps it."""
     if isinstance(module, nn.MultiheadAttention) and name == "bias":
         return module.in_proj_bias is not None
+    if isinstance(module, nn.MultiheadAttention) and name == "add_bias_kv":
+        return module.bias_k is not None
     value = getattr(module, name, MISSING)
     if name == "bias" and (value is None or isinstance(value, Tensor)):
         # A layer without any parameters has no bias to speak of: affine=False says so.

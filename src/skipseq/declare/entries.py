@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from skipseq.errors import did_you_mean
 
 from .compose import grouped
+from .constructors import constructor
 from .functions import Function, hidden_module, is_function, written
 from .vocabulary import BARE_WORDS, Picker
-from .words import CallWord, Here, PickWord, Via, Word, describe, short
+from .words import CallWord, Here, PickWord, Via, Word, describe
 
 __all__ = ["Children", "number", "read_entries", "with_skips"]
 
@@ -149,7 +150,7 @@ def entry_fault(thing: Any) -> str:
         return f"{describe(thing)}, which is neither a layer nor a function nor a word."
     if is_function(thing) and (hidden := hidden_module(thing)) is not None:
         return (
-            f"the function {written(thing)}, which hides {short(hidden)}: its parameters would not be trained or saved."
+            f"the function {written(thing)}, which hides {constructor(hidden)}: its parameters would not be trained or saved."
             " Make the layer an entry, or write a module that owns it and use call(...)."
         )
     return ""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from skipseq.errors import WordError
 
+from .constructors import constructor
 from .functions import Function
 from .projection import is_projection, new_projection
 
@@ -34,7 +35,6 @@ __all__ = [
     "Word",
     "describe",
     "here",
-    "short",
     "written_entry",
 ]
 
@@ -123,7 +123,7 @@ class Word(nn.Module):
     def __repr__(self) -> str:
         return self.written()
 
-    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+    def written(self, show: Callable[[nn.Module], str] = constructor) -> str:
         """The word as it was written, with ``show`` printing its layers."""
         raise NotImplementedError
 
@@ -190,7 +190,7 @@ class SaveWord(Word):
         """The same word with other labels."""
         return SaveWord(tuple(renames.get(label, label) for label in self.labels))
 
-    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+    def written(self, show: Callable[[nn.Module], str] = constructor) -> str:
         return f"save({', '.join(quoted(label) for label in self.labels)})"
 
 
@@ -221,7 +221,7 @@ class JoinWord(Word):
         other.joined = rename_in(self.joined, rename)
         return other
 
-    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+    def written(self, show: Callable[[nn.Module], str] = constructor) -> str:
         return write(self.joined, self, show)
 
     def of(self, *operands: Any) -> JoinWord:
@@ -246,7 +246,7 @@ class TakeWord(Word):
         other.operand = rename_in(self.operand, rename)
         return other
 
-    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+    def written(self, show: Callable[[nn.Module], str] = constructor) -> str:
         return f"take({write(self.operand, self, show)})"
 
 
@@ -281,7 +281,7 @@ class CallWord(Word):
         other.layer = layer
         return other
 
-    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+    def written(self, show: Callable[[nn.Module], str] = constructor) -> str:
         layer = self._modules.get("layer")
         return write_call("..." if layer is None else show(layer), self.called, self, show)
 
@@ -299,7 +299,7 @@ class PickWord(Word):
         (value,) = values
         return value[self.choice]
 
-    def written(self, show: Callable[[nn.Module], str] = repr) -> str:
+    def written(self, show: Callable[[nn.Module], str] = constructor) -> str:
         return f"pick[{write_index(self.choice)}]"
 
 
@@ -456,11 +456,5 @@ def written_entry(entry: list[tuple[str, nn.Module]]) -> str:
     if not isinstance(word, Word):
         return f"{type(word).__name__}(...)" if "\n" in repr(word) else repr(word)
     if isinstance(word, CallWord) and len(entry) == 2:
-        return write_call(short(entry[1][1]), word.called, word, short)
-    return word.written(short)
-
-
-def short(module: nn.Module) -> str:
-    """A module in one line."""
-    text = repr(module)
-    return text if "\n" not in text else f"{type(module).__name__}(...)"
+        return write_call(constructor(entry[1][1]), word.called, word, constructor)
+    return word.written(constructor)

@@ -14,9 +14,10 @@ from typing import Any
 from torch import nn
 
 from skipseq.declare.compose import compose, grouped
+from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import Container, children_of
 from skipseq.declare.entries import Children, is_automatic, number, read_entries, with_skips
-from skipseq.declare.words import SaveWord, TakeWord, Word, describe, short
+from skipseq.declare.words import SaveWord, TakeWord, Word, describe
 from skipseq.errors import WiringError
 from skipseq.wiring import Part, Value, Wiring, place_of, reachable, reads
 
@@ -372,7 +373,7 @@ def place_skips(children: Children, skips: Mapping[str, Any], faults: list[str],
         if isinstance(keyed[head], nn.Sequential):
             keyed[head] = of(keyed[head], skips=words)
         else:
-            faults.append(f"skips lead into {head!r}, which is no sequence but {short(keyed[head])}.")
+            faults.append(f"skips lead into {head!r}, which is no sequence but {constructor(keyed[head])}.")
     outer = {t: word for t, word in skips.items() if isinstance(t, str) and t.partition(".")[0] not in inner}
     return with_skips([(None if is_automatic(key, c) else key, c) for key, c in keyed.items()], outer, faults)
 

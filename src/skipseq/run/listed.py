@@ -38,7 +38,9 @@ class Listed(Container):
 
     def _derived(self, children: Mapping[str, Any], inputs: Any, outputs: Any) -> Self:
         """A sequence of the same class with these children, verified."""
-        wiring = compose({key: child for key, child in children.items() if child is not None}, inputs, outputs, type(self).__name__)
+        wiring = compose(
+            {key: child for key, child in children.items() if child is not None}, inputs, outputs, type(self).__name__
+        )
         cls = self._derived_class or type(self)
         net: Self = cls.__new__(cls)
         nn.Module.__init__(net)

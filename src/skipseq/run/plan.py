@@ -17,9 +17,10 @@ from torch.nn.modules.module import (
     _global_forward_pre_hooks,
 )
 
+from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import inside, is_plain, is_wired, keeps_forward
 from skipseq.declare.functions import Function
-from skipseq.declare.words import Word, short
+from skipseq.declare.words import Word
 from skipseq.wiring import Wiring, reaching
 
 from .program import Program, make_program
@@ -94,7 +95,7 @@ class Plan:
             if new_place is not None or any(child is part._modules.get(key) for child in before.values()):
                 now = f", which is {head}.{new_place} now" if new_place is not None else ", which is gone"
                 faults.append(
-                    f"net reads {path!r}, and the part {head!r} was edited: it meant {short(before[key])}{now}.\n"
+                    f"net reads {path!r}, and the part {head!r} was edited: it meant {constructor(before[key])}{now}.\n"
                     "  Give the layer a name, or save its output, and read it by that name."
                 )
         return faults

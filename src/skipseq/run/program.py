@@ -19,9 +19,10 @@ from skipseq.check.explain import join_fault, overwrite_fault, pass_through, ret
 from skipseq.check.infer import EXPLAINED
 from skipseq.check.layers import belongs_to_torch
 from skipseq.check.report import explain_call
+from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import Container, child_at, wired_class
 from skipseq.declare.functions import Function
-from skipseq.declare.words import PickWord, short
+from skipseq.declare.words import PickWord
 from skipseq.errors import SkipseqError, ValueFault
 from skipseq.flatten import Line, Operation, Place, named_operands
 from skipseq.wiring import Join, Layer, Part, Step, Value, Wiring, place_of
@@ -127,7 +128,7 @@ def told_at(error: Exception, root: nn.Module, program: Program) -> tuple[BaseEx
         module = child_at(container, step.path if isinstance(step, Layer | Part) else (step.key,))
         inner, failed = failed_inside(error, module) if isinstance(step, Part) and step.plain else ("", module)
         if not isinstance(step, Part) or inner:
-            error.add_note(f"at net{inner or place_of(step)}, in {short(failed)}")
+            error.add_note(f"at net{inner or place_of(step)}, in {constructor(failed)}")
             asked = place.text() + inner if is_explained(error, failed) else None
         told = pass_through(error, wiring, step) if isinstance(step, Part) else error
     for _, outer, part in reversed(place.chain[:-1]):

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from skipseq.declare.compose import compose
+from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import children_of, is_plain, is_wired
 from skipseq.declare.entries import Children, is_automatic, read_entries
-from skipseq.declare.words import describe, short
+from skipseq.declare.words import describe
 from skipseq.errors import CallError, WiringError
 from skipseq.views.text import format_sequence
 from skipseq.wiring import Wiring, reaching
@@ -204,7 +205,7 @@ class Sequential(Viewed):
             WiringError: if the words do not fit, or the sequence has a forward of its own.
         """
         if not (isinstance(existing, nn.Module) and (is_plain(existing) or is_wired(existing))):
-            what = short(existing) if isinstance(existing, nn.Module) else describe(existing)
+            what = constructor(existing) if isinstance(existing, nn.Module) else describe(existing)
             advice = "Its layers are known only for an nn.Sequential; write the others as Sequential(layer, ...)."
             raise WiringError(cls.__name__, [f"Sequential.of({what}): not a sequence that calls its layers.\n  {advice}"])
         faults: list[str] = []
@@ -251,7 +252,7 @@ class Sequential(Viewed):
         >>> net = Sequential(nn.Linear(4, 3), ("h", nn.ReLU()), nn.Linear(3, 2))
         >>> print(net.upto("h"))
         Sequential(
-            nn.Linear(in_features=4, out_features=3, bias=True),
+            nn.Linear(4, 3),
             ('h', nn.ReLU()),
             outputs='h',
         )
@@ -286,7 +287,7 @@ class Sequential(Viewed):
         >>> from skipseq import Residual
         >>> print(Residual(nn.Linear(8, 8), nn.ReLU()).as_words())
         Sequential(
-            nn.Linear(in_features=8, out_features=8, bias=True),
+            nn.Linear(8, 8),
             nn.ReLU(),
             add('input'),  # <- input
         )

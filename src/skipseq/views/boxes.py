@@ -254,9 +254,9 @@ def break_lines(plan: Plan, boxes: Sequence[Box], strands: Sequence[Strand]) -> 
 
 
 def line_end(boxes: Sequence[Box], start: int, goal: float, passing: Sequence[int], forbidden: set[int]) -> int:
-    """Behind which box a line ends: among places near the wanted width, where fewest values pass."""
+    """Behind which box a line ends: among places near the wanted width, where fewest arrows and containers are cut."""
     x = 0.0
-    best: tuple[int, float] | None = None
+    best: tuple[float, float] | None = None
     found = len(boxes)
     for k in range(start, len(boxes) - 1):
         x += boxes[k].width + GAP
@@ -264,7 +264,8 @@ def line_end(boxes: Sequence[Box], start: int, goal: float, passing: Sequence[in
             break
         if x < goal * 0.7 or k in forbidden or passing[k] > PASSING:
             continue
-        quality = (passing[k], abs(x - goal))
+        cut = len(set(boxes[k].unit.frames) & set(boxes[k + 1].unit.frames))
+        quality = (passing[k] + 1.5 * cut, abs(x - goal))
         if best is None or quality < best:
             best, found = quality, k + 1
     rest = sum(box.width + GAP for box in boxes[found:])

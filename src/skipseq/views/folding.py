@@ -22,7 +22,7 @@ __all__ = ["Arrow", "Plan", "Row", "Unit", "plan_of"]
 #: A network of more operations than this is folded; one of more cards than this has all layers of a run in one box.
 MANY, SEVERAL = 40, 12
 #: A box lists at most so many layers; of more it tells how many there are of each class.
-LINES = 6
+LINES = 8
 #: A network is cut into about so many boxes where it is nothing but layers.
 BOXES = 30
 #: A pattern of layers in a run has at most this length.
@@ -93,12 +93,12 @@ class Plan:
     down_and_up: bool
 
 
-def plan_of(graph: Graph) -> Plan:
-    """The boxes and arrows of a graph."""
+def plan_of(graph: Graph, fold: bool = True) -> Plan:
+    """The boxes and arrows of a graph; with ``fold``, what repeats in a large network shares a box."""
     levels = value_levels(graph)
     down_and_up = goes_down_and_up(graph, levels)
     at = drawn_levels(graph, node_levels(graph, levels)) if down_and_up else [0] * len(graph.nodes)
-    inner = [unit_of(graph, group, at) for group in groups_of(graph, at)]
+    inner = [unit_of(graph, group, at) for group in groups_of(graph, at, fold)]
     inputs = [input_unit(graph, value) for value in reversed(graph.inputs)]
     shown = levels if down_and_up else [0] * len(graph.values)
     outputs = [output_unit(graph, value, shown[value]) for value in dict.fromkeys(graph.results)]
@@ -128,12 +128,12 @@ class Group:
     parts: tuple[Frame, ...] = ()
 
 
-def groups_of(graph: Graph, levels: list[int]) -> Iterator[Group]:
+def groups_of(graph: Graph, levels: list[int], fold: bool) -> Iterator[Group]:
     """The operations by boxes, in order."""
-    many = len(graph.nodes) > MANY
+    many = fold and len(graph.nodes) > MANY
     folded = {group.positions[0]: group for group in repeated_parts(graph)} if many else {}
     hidden = {position for group in folded.values() for position in group.positions}
-    visible = len(graph.nodes) - len(hidden)
+    visible = len(graph.nodes) - len(hidden) if fold else min(len(graph.nodes), MANY)
     run: list[Node] = []
     for node in graph.nodes:
         if node.position in hidden or not run or not follows(graph, run[-1], node, levels):

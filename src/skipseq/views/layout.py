@@ -26,7 +26,7 @@ LABEL_LINE = 12.0
 
 @dataclass(frozen=True, slots=True)
 class DrawnBox:
-    """A box: its left, top, width and height."""
+    """A box: its left, top, width and height, and in which line of a broken picture it stands."""
 
     unit: Unit
     x: float
@@ -34,6 +34,7 @@ class DrawnBox:
     width: float
     height: float
     lines: tuple[TextLine, ...]
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,9 @@ class Picture:
     frames: tuple[DrawnFrame, ...]
 
 
-def lay_out(graph: Graph) -> Picture:
-    """The picture of a graph."""
-    plan = plan_of(graph)
+def lay_out(graph: Graph, fold: bool = True) -> Picture:
+    """The picture of a graph; with ``fold``, what repeats in a large network shares a box."""
+    plan = plan_of(graph, fold)
     try:
         placed = place_boxes(plan, True)
         found = ways(plan, placed)
@@ -163,7 +164,7 @@ class Sheet:
         hues = {value: k for k, value in enumerate(dict.fromkeys(w.arrow.value for w in self.ways if not w.arrow.main))}
         arrows = [self.drawn_arrow(way, hues) for way in sorted(self.ways, key=lambda way: way.arrow.main)]
         frames = [self.drawn_frame(frame) for frame in self.frames]
-        boxes = [DrawnBox(box.unit, box.x, box.y, box.width, box.height, box.lines) for box in self.boxes]
+        boxes = [DrawnBox(box.unit, box.x, box.y, box.width, box.height, box.lines, box.line) for box in self.boxes]
         across = [x for each in arrows for x, _ in each.points]
         left = min([*(box.x for box in boxes), *(frame.x for frame in frames), *map(label_left, arrows), *across], default=0)
         right = max([*(box.right for box in self.boxes), *(frame.x + frame.width for frame in frames), *across], default=0)
@@ -276,7 +277,7 @@ def without_repeats(points: Sequence[tuple[float, float]]) -> list[tuple[float, 
 
 
 def shifted_box(box: DrawnBox, by: float) -> DrawnBox:
-    return DrawnBox(box.unit, box.x + by, box.y, box.width, box.height, box.lines)
+    return DrawnBox(box.unit, box.x + by, box.y, box.width, box.height, box.lines, box.line)
 
 
 def shifted_arrow(arrow: DrawnArrow, by: float) -> DrawnArrow:

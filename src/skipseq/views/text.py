@@ -1,7 +1,7 @@
 """A sequence as text: as it was written, valid to paste back, with the two ends of each skip as comments.
 
 Sequential(
-    nn.Conv2d(3, 16, kernel_size=(3, 3), stride=(1, 1)),
+    nn.Conv2d(3, 16, 3),
     save('x1'),                                           # -> net[3]
     nn.ReLU(),
     cat('x1'),                                            # <- net[1]
@@ -10,7 +10,6 @@ Sequential(
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from skipseq.declare.compose import grouped
+from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import Container, children_of, inside, is_plain, is_wired
 from skipseq.declare.entries import is_automatic, number
 from skipseq.declare.words import CallWord, SaveWord, Word, write_call
@@ -31,9 +31,6 @@ INDENT = "    "
 
 #: Where the names of containers are born, by the identity of the container, see :func:`births`.
 Births: TypeAlias = "dict[int, dict[str, tuple[str, str, nn.Module]]]"
-
-#: A text among the arguments of a layer that torch prints without its quotes: ``padding=same``.
-UNQUOTED = re.compile(r"=(?!True|False|None|inf|nan)([A-Za-z_]+)(?=[,)])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +193,10 @@ def module_lines(module: nn.Module, place: str, expand: bool) -> list[Line]:
 
 
 def one_line(module: nn.Module, expand: bool = False) -> str:
-    """A layer in one line, as its constructor where it prints itself so."""
+    """A layer in one line, as its constructor; a container too, with its entries."""
     if is_plain(module) or is_wired(module):
         return on_one_line(sequence_lines(module, "", expand))
-    if isinstance(module, nn.MultiheadAttention):
-        return f"nn.MultiheadAttention({attention_arguments(module)})"
-    name = type(module).__name__
-    home = "nn." if type(module).__module__.startswith("torch.nn.") and getattr(nn, name, None) is type(module) else ""
-    text = repr(module)
-    return home + (UNQUOTED.sub(r"='\1'", text) if "\n" not in text else f"{name}(...)")
+    return constructor(module)
 
 
 def on_one_line(lines: list[Line]) -> str:
@@ -214,16 +206,6 @@ def on_one_line(lines: list[Line]) -> str:
         closes = line[0] in ")]"
         text = (text.removesuffix(",") if closes else text + " " * text.endswith(",")) + line
     return text
-
-
-def attention_arguments(module: nn.MultiheadAttention) -> str:
-    """What the constructor of an attention layer needs to build an equal one."""
-    parts = [str(module.embed_dim), str(module.num_heads)]
-    parts += [f"dropout={module.dropout}"] if module.dropout else []
-    parts += ["bias=False"] if module.in_proj_bias is None else []
-    parts += [f"kdim={module.kdim}"] if module.kdim != module.embed_dim else []
-    parts += [f"vdim={module.vdim}"] if module.vdim != module.embed_dim else []
-    return ", ".join(parts + (["batch_first=True"] if module.batch_first else []))
 
 
 def class_name(module: nn.Module) -> str:
