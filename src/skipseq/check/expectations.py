@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from skipseq.declare.constructors import arguments_of
 
 from . import extents, sequences
-from .problems import SHAPES, Finder, Problem, Try, before, channels_to, counted, rebuilt, replaced
+from .problems import NO_POSITIONS, SHAPES, Finder, Problem, Try, before, channels_to, counted, rebuilt, replaced
 
-__all__ = ["find_problem"]
+__all__ = ["find_problem", "find_unnoticed"]
 
 
 def find_problem(module: nn.Module, x: Tensor, tokens: bool | None = None) -> Problem | None:
@@ -35,6 +35,20 @@ def find_problem(module: nn.Module, x: Tensor, tokens: bool | None = None) -> Pr
     return None
 
 
+#: Layers whose dimension is not looked at without numbers.
+OVER_A_DIMENSION = (nn.Softmax, nn.LogSoftmax, nn.Softmin)
+
+
+def find_unnoticed(module: nn.Module, x: Tensor) -> Problem | None:
+    """What a layer without numbers does not notice, and a real one does."""
+    if not isinstance(module, OVER_A_DIMENSION) or module.dim is None or -max(x.dim(), 1) <= module.dim < max(x.dim(), 1):
+        return None
+    text = (
+        f"it works on dimension {module.dim} and receives {counted(x.dim(), 'dimension')}, of which the last is {x.dim() - 1}"
+    )
+    return Problem(text, tuple(rebuilt(module, dim=-1)))
+
+
 # Linear layers
 
 
@@ -46,7 +60,7 @@ def linear_problem(module: Any, x: Tensor, tokens: bool | None) -> Problem | Non
     flat, rank = prod(shape[1:]), len(shape) - 2
     pictures = rank in SHAPES and not tokens
     tries: list[Try] = []
-    if rank > 0 and flat == expected:  # with one position, the channels are meant by it too
+    if rank > 0 and flat == expected:
         tries.append(before(module, nn.Flatten()))
     elif pictures and shape[1] == expected:
         tries += pooled(module, rank)
@@ -84,8 +98,8 @@ def convolution_problem(module: Any, x: Tensor, tokens: bool | None) -> Problem 
         if shape[d] + 2 * padding < span:
             kernel = module.kernel_size[d - len(shape) + rank]
             wide = f" spans {span} positions and" if span != kernel else ""
-            text = f"its kernel of {kernel}{wide} is larger than the extent that it receives in dimension {d}, {shape[d]}"
-            text += f" with {padding} of padding on both sides" if padding else ""
+            text = f"its kernel of {kernel}{wide} is larger than dimension {d} of its input, which is {shape[d]}"
+            text += f", with {padding} of padding on both sides" if padding else ""
             padded = tuple(enough(*each) for each in zip(spans, module.padding, shape[-rank:], strict=True))
             return Problem(text, tuple(rebuilt(module, padding=padded)), small=True)
     return None
@@ -149,7 +163,7 @@ def wrong_rank(module: Any, x: Tensor, rank: int, tries: list[Try]) -> Problem:
         if extent and channels * extent**rank == shape[1]:
             tries.append(before(module, nn.Unflatten(1, (channels, *[extent] * rank))))
     form = f"(batch, channels) or {SHAPES[1]}" if isinstance(module, nn.BatchNorm1d) else SHAPES[rank]
-    advice = "Give the network a batch: x[None] is a batch of one." if len(shape) == rank + 1 else ""
+    advice = "Give the network a batch: x[None] is a batch of one." if len(shape) == rank + 1 else NO_POSITIONS
     return Problem(f"it expects {form} and receives {counted(len(shape), 'dimension')}", tuple(tries), advice)
 
 

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from skipseq.declare.constructors import constructor
+from skipseq.declare.containers import child_at
+from skipseq.declare.projection import PadChannels, Projection
 from skipseq.declare.words import PickWord, Word, write_index
 from skipseq.errors import CallError, DeviceError, Met, OverwriteError, ShapeError, ValueFault, did_you_mean
 from skipseq.joins import fitted_shapes, joinable
-from skipseq.wiring import Join, Number, Part, Pick, Split, Step, Value, Wiring, named_by_user, place_of, reads
+from skipseq.wiring import Join, Layer, Number, Part, Pick, Split, Step, Value, Wiring, named_by_user, place_of, reads
 
 __all__ = [
     "arguments_fault",
@@ -41,7 +43,10 @@ def join_fault(container: nn.Module, wiring: Wiring, step: Join, values: Sequenc
     word = written.written(constructor)
     names = {wiring.names[name]: repr(name) for name in written.references() if name in wiring.names}
     names |= {
-        value: f"what its {what_gives(each)} gives" for each in wiring.steps if each.key == step.key for value in each.gives
+        value: what_gives(container, wiring, each, names)
+        for each in wiring.steps
+        if each.key == step.key
+        for value in each.gives
     }
     met = [
         meeting(wiring, operand, value, names)
@@ -63,9 +68,11 @@ def join_fault(container: nn.Module, wiring: Wiring, step: Join, values: Sequenc
     return None
 
 
-def what_gives(step: Step) -> str:
-    """What stands inside a word, by its own name."""
-    return step.operator if isinstance(step, Join) else "via"
+def what_gives(container: nn.Module, wiring: Wiring, step: Step, names: Mapping[Value, str]) -> str:
+    """What something inside a word gives, by the name of what does."""
+    if isinstance(step, Layer) and isinstance(child_at(container, step.path), Projection | PadChannels):
+        return f"{meeting(wiring, step.takes[0], None, names).name}, projected,"  # type: ignore[arg-type]
+    return f"what its {step.operator if isinstance(step, Join) else 'via'} gives"
 
 
 def shape_advice(step: Join, shapes: list[tuple[int, ...]], repair: str = "") -> str:

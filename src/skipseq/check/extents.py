@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from skipseq.declare.constructors import arguments_of
 
-from .problems import SHAPES, Finder, Problem, Try, before, counted, rebuilt, replaced
+from .problems import NO_POSITIONS, SHAPES, Finder, Problem, Try, before, counted, rebuilt, replaced
 
 __all__ = ["FAMILIES"]
 
@@ -28,13 +28,13 @@ def pool_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
         cls, known = getattr(nn, name.replace(f"{rank}d", f"{len(shape) - 2}d"), None), arguments_of(module)
         uniform = known is not None and not any(isinstance(each, tuple | list) for each in known.values())
         text = f"it expects {SHAPES[rank]} and receives {counted(len(shape), 'dimension')}"
-        return Problem(text, tuple(rebuilt(module, cls)) if cls is not None and uniform else ())
+        return Problem(text, tuple(rebuilt(module, cls)) if cls is not None and uniform else (), NO_POSITIONS)
     if not rank or (kernel := getattr(module, "kernel_size", None)) is None:
         return None
     sizes = [in_each_dimension(getattr(module, each, 1), rank) for each in ("padding", "dilation")]
     for d, size, padding, dilation in zip(range(-rank, 0), in_each_dimension(kernel, rank), *sizes, strict=False):
         if shape[d] + 2 * padding < dilation * (size - 1) + 1:
-            text = f"its kernel of {size} is larger than the extent that it receives in dimension {len(shape) + d}, {shape[d]}"
+            text = f"its kernel of {size} is larger than dimension {len(shape) + d} of its input, which is {shape[d]}"
             return Problem(text, (), "Leave it out.", small=True)
     return None
 
@@ -44,13 +44,13 @@ def pad_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
     rank = len(module.padding) // 2
     if x.dim() not in (rank + 1, rank + 2):
         text = f"it expects {SHAPES[rank]} and receives {counted(x.dim(), 'dimension')}"
-        return Problem(text)
+        return Problem(text, (), NO_POSITIONS)
     once = int(isinstance(module, nn.modules.padding._ReflectionPadNd))
     for d in range(1, rank + 1):
         padding, extent = max(module.padding[2 * d - 2 : 2 * d]), x.shape[-d]
         if padding > extent - once:
-            limit = f"{max(extent - once, 0)} at most"
-            text = f"its padding of {padding} in dimension {x.dim() - d} repeats an extent of {extent}, which allows {limit}"
+            verb = "reflects" if once else "repeats"
+            text = f"it {verb} {padding} positions in dimension {x.dim() - d}, of which {max(extent - once, 0)} can be, of {extent}"
             sizes = module.padding[0] if len(set(module.padding)) == 1 else tuple(module.padding)
             cls = getattr(nn, f"ReplicationPad{rank}d")
             return Problem(text, (replaced(module, cls, sizes),), small=True)
@@ -61,7 +61,8 @@ def upsample_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
     """Each mode is for one number of dimensions."""
     modes = {3: "linear", 4: "bilinear", 5: "trilinear"}
     if x.dim() not in modes:
-        return Problem(f"it expects {SHAPES[1]}, {SHAPES[2]} or with depth, and receives {counted(x.dim(), 'dimension')}")
+        text = f"it expects {SHAPES[1]}, {SHAPES[2]} or with a depth, and receives {counted(x.dim(), 'dimension')}"
+        return Problem(text, (), NO_POSITIONS)
     if module.mode not in (*modes.values(), "bicubic") or modes[x.dim()] == module.mode:
         return None
     expected = next((rank for rank, mode in modes.items() if mode == module.mode), 4)
@@ -102,7 +103,7 @@ def unflatten_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
 def shuffle_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
     """Channels become pixels, or pixels channels, in squares."""
     if x.dim() < 3:
-        return Problem(f"it expects {SHAPES[2]} and receives {counted(x.dim(), 'dimension')}")
+        return Problem(f"it expects {SHAPES[2]} and receives {counted(x.dim(), 'dimension')}", (), NO_POSITIONS)
     if isinstance(module, nn.PixelShuffle):
         square, received = module.upscale_factor**2, x.shape[-3]
         text = f"it expects channels in multiples of {square} in dimension {x.dim() - 3} and receives {received}"

@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import inside, is_plain, is_wired, keeps_forward
 from skipseq.declare.functions import Function
+from skipseq.declare.projection import PadChannels, Projection
 from skipseq.declare.words import CallWord, JoinWord, PickWord, Word, write_call, write_index
 from skipseq.errors import Met, ValueFault
 from skipseq.flatten import Line, Operation, named_operands
@@ -281,8 +282,10 @@ class Inference:
 
     def known(self, met: Met, value: Value) -> Met:
         """One of the values that met, with the place and the text of what gives it."""
+        while (i := self.givers[value]) >= 0 and is_made(self.line.operations[i].module):
+            value = self.line.operations[i].reads()[0]  # what a projection gives is told as what it is made from
         if self.givers[value] < 0:
-            return met
+            return replace(met, origin="", need=None) if met.origin is not None else met
         return replace(met, origin=self.line.operations[self.givers[value]].place.text(), need=None, giver=self.giver(value))
 
     def giver(self, value: Value) -> str:
@@ -299,6 +302,11 @@ class Inference:
         for _, outer, part in reversed(operation.place.chain[:-1]):
             pass_through(fault, outer, part)
         return fault
+
+
+def is_made(module: nn.Module | None) -> bool:
+    """Whether a layer is one that ``project=`` makes."""
+    return isinstance(module, Projection | PadChannels)
 
 
 def alternatives(*texts: str) -> str:

@@ -17,7 +17,7 @@ from skipseq.declare.words import CallWord, PickWord, Word, here
 from skipseq.errors import DeviceError, DtypeError, Met, ShapeError, ValueFault
 from skipseq.wiring import Layer, Number, Part, Wiring, named_by_user, place_of
 
-from .expectations import find_problem
+from .expectations import find_problem, find_unnoticed
 from .explain import meeting, receives
 from .problems import Problem, Try, before
 from .sequences import second_problem
@@ -72,6 +72,13 @@ STRICT = (
     nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.TransformerEncoder, nn.TransformerDecoder,
 )  # fmt: skip
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm)
+
+#: Layers without parameters that take no whole numbers; fake tensors do not tell it.
+FLOATING = (
+    nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d, nn.LogSigmoid, nn.GELU, nn.SiLU, nn.Mish, nn.CELU, nn.GLU, nn.RReLU,
+    nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.MaxPool1d, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d, nn.Upsample,
+    nn.Unfold, nn.Fold, nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AdaptiveMaxPoolNd, *NORMS,
+)  # fmt: skip
 
 #: The method of a tensor that converts it, as one would write it as an entry.
 CONVERSIONS = {
@@ -222,13 +229,17 @@ def find_type_fault(
     place: LayerPlace, module: nn.Module, takes: Sequence[Any], named: Mapping[str, Any], world: StandIns
 ) -> Explained | None:
     """A value of another type, or on another device, than the parameters of its layer."""
+    first = takes[0] if takes else None
+    if isinstance(first, Tensor) and (problem := find_unnoticed(module, first)) is not None:
+        text, results = first_working(problem, place, takes, named, world)
+        return Explained(layer_fault(place, module, takes, named, problem.text, text), results, problem)
     known = {
         name: each
         for name, each in (*module.named_parameters(), *module.named_buffers())
         if not isinstance(each, UninitializedParameter) and each.dim()
     }
     tensors = [each for each in (*takes, *named.values()) if isinstance(each, Tensor) and each.dim()]
-    if not known or not tensors:
+    if not tensors:
         return None
     for name, device in {name: world.tensor(each).device for name, each in known.items()}.items():
         for tensor in tensors:
@@ -237,14 +248,18 @@ def find_type_fault(
                 advice = device_advice(device, tensor.device)
                 fault = layer_fault(place, module, takes, named, text, advice, kind=DeviceError)
                 return Explained(fault, given_by(module, takes, named, world, {"device": device}))
-    own = next((world.tensor(each) for each in known.values() if isinstance(each, nn.Parameter)), None)
-    if own is None or torch.is_autocast_enabled(tensors[0].device.type):
+    if torch.is_autocast_enabled(tensors[0].device.type):
         return None
-    return dtype_fault(place, module, own, takes, named, world)
+    return dtype_fault(place, module, next((each.dtype for each in known.values()), None), takes, named, world)
 
 
 def dtype_fault(
-    place: LayerPlace, module: nn.Module, own: Tensor, takes: Sequence[Any], named: Mapping[str, Any], world: StandIns
+    place: LayerPlace,
+    module: nn.Module,
+    own: torch.dtype | None,
+    takes: Sequence[Any],
+    named: Mapping[str, Any],
+    world: StandIns,
 ) -> Explained | None:
     """A value of another type than the parameters of its layer, and how to convert it."""
     for index, value in typed_inputs(module, takes, named):
@@ -281,15 +296,17 @@ def typed_inputs(module: nn.Module, takes: Sequence[Any], named: Mapping[str, An
     yield from ((name, each) for name, each in named.items() if name in names and isinstance(each, Tensor))
 
 
-def wanted_dtype(module: nn.Module, own: Tensor, received: Tensor) -> torch.dtype | None:
+def wanted_dtype(module: nn.Module, own: torch.dtype | None, received: Tensor) -> torch.dtype | None:
     """The type that a layer wants in place of the one that it receives, or nothing if it takes that one."""
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
         return None if received.dtype in (torch.int64, torch.int32) else torch.int64
-    if received.dtype == own.dtype or not isinstance(module, (*STRICT, *NORMS)):
+    if own is None or not isinstance(module, (*STRICT, *NORMS)):
+        whole = not received.dtype.is_floating_point and not received.dtype.is_complex
+        return torch.get_default_dtype() if whole and isinstance(module, FLOATING) else None
+    if received.dtype == own:
         return None
-    if isinstance(module, NORMS) and received.dtype in (torch.float16, torch.bfloat16) and own.dtype == torch.float32:
-        return None
-    return own.dtype
+    half = received.dtype in (torch.float16, torch.bfloat16) and own == torch.float32
+    return None if half and isinstance(module, NORMS) else own
 
 
 def device_advice(own: torch.device, received: torch.device) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from skipseq.declare.constructors import arguments_of, constructor
 from skipseq.declare.functions import Function
 
-__all__ = ["SHAPES", "Finder", "Problem", "Try", "before", "channels_to", "counted", "rebuilt", "replaced"]
+__all__ = ["NO_POSITIONS", "SHAPES", "Finder", "Problem", "Try", "before", "channels_to", "counted", "rebuilt", "replaced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,9 @@ SHAPES = {
     2: "(batch, channels, height, width)",
     3: "(batch, channels, depth, height, width)",
 }
+
+#: What may help where a layer over positions receives features alone.
+NO_POSITIONS = "Leave it out, or put it where its input has positions: before nn.Flatten(), or behind nn.Unflatten(...)."
 
 
 def rebuilt(module: nn.Module, cls: Any = None, note: str = "", **changes: Any) -> Iterator[Try]:

@@ -81,6 +81,8 @@ class Meeting:
         """The word with other options of the join, or other ``operands``."""
         joined = self.joined
         assert joined is not None
+        if "operands" in changes:  # with layers of their own, they need no further projection
+            changes = {"project": None, **changes}
         (old,) = outermost(self.word)
         text = write(exchanged(old, joined, replace(joined, **changes)), self.word, constructor)
         return f"take({text})" if isinstance(self.word, TakeWord) else text

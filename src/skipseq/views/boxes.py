@@ -16,6 +16,8 @@ GAP, PAD = 26.0, 7.0
 #: The sizes of letters, and the heights of their lines.
 SIZE, LINE = 11.0, 15.0
 SMALL, SMALL_LINE = 9.5, 13.0
+#: How much wider bold letters are.
+BOLD = 1.1
 #: What a box has around its text: at the left there is a stripe.
 LEFT, RIGHT, ABOVE = 12.0, 9.0, 5.0
 #: A line of a box is at most so wide, else its second half goes below.
@@ -40,7 +42,7 @@ class TextLine:
     def width(self) -> float:
         """How wide it is: bold letters are wider."""
         blank = text_width(" ", self.size) if self.strong and self.weak else 0.0
-        return text_width(self.strong, self.size) * 1.06 + blank + text_width(self.weak, self.size)
+        return text_width(self.strong, self.size) * BOLD + blank + text_width(self.weak, self.size)
 
 
 @dataclass(slots=True)
@@ -116,7 +118,7 @@ def sized(unit: Unit, number: int, ports: int) -> Box:
 def text_rows(unit: Unit) -> Iterable[tuple[str, str, str]]:
     """The lines of a box: each row on one line if it fits, else on two."""
     for row in unit.rows:
-        strong = clipped(row.text, WIDEST, SIZE * 1.06)
+        strong = clipped(row.text, WIDEST, SIZE * BOLD)
         alone = len(unit.rows) == 1 and row.detail
         if alone or TextLine(strong, row.detail, "", SIZE, 0).width > WIDEST:
             yield strong, "", row.colour

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from math import hypot
 from pathlib import Path
 from typing import TypeAlias
@@ -36,6 +36,8 @@ FILLS = {
 }
 #: The colours of skips, one value after the other.
 HUES = ("#d9480f", "#1c7ed6", "#2b8a3e", "#9c36b5", "#c2255c", "#0b7285", "#a07500", "#5f3dc4")
+#: Fonts of about the same width, the first that is there.
+FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 #: The colour of the running value.
 INK = "#495057"
 
@@ -88,12 +90,14 @@ class Drawing:
 
         Raises:
             ImportError: if the library that draws it is not installed.
+            RuntimeError: if there is no font to write with.
         """
-        try:
-            from resvg_py import svg_to_bytes
-        except ImportError:
-            raise ImportError("a PNG needs the library resvg_py.\n  Write pip install 'skipseq[draw]'.") from None
-        return bytes(svg_to_bytes(svg_string=self.svg, zoom=scale))
+        if not fonts_found():
+            raise RuntimeError(
+                "a PNG of the drawing would have no text: no sans-serif font is installed.\n"
+                "  Install one, as in: apt-get install fonts-dejavu-core. Or write drawing.save('net.svg')."
+            )
+        return painter()(svg_string=self.svg, zoom=scale)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the picture to a file, in the form that its ending tells: ``.svg``, ``.png``, ``.dot`` or ``.mmd``.
@@ -126,6 +130,27 @@ class Drawing:
         return f"Drawing of {self._graph.title}: {len(plan.units)} boxes, {len(plan.arrows)} arrows"
 
 
+def painter() -> Callable[..., bytes]:
+    """What makes a PNG of an SVG.
+
+    Raises:
+        ImportError: if the library is not installed.
+    """
+    try:
+        from resvg_py import svg_to_bytes
+    except ImportError:
+        raise ImportError("a PNG needs the library resvg-py.\n  Write pip install 'skipseq[draw]'.") from None
+    return lambda **how: bytes(svg_to_bytes(**how))
+
+
+@cache
+def fonts_found() -> bool:
+    """Whether text is painted: without any font it would be left out without a word."""
+    tiny = '<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20" font-family="{}">{}</svg>'
+    empty, full = (tiny.format(FONTS, each) for each in ("", '<text y="15">M</text>'))
+    return painter()(svg_string=empty) != painter()(svg_string=full)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file beside its place and then moves it there."""
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
@@ -149,7 +174,7 @@ def svg_text(picture: Picture) -> str:
     width, height = number(picture.width), number(picture.height)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="skipseq" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, \'Liberation Sans\', sans-serif">',
+        f'viewBox="0 0 {width} {height}" font-family="{FONTS}">',
         f"<title>{escape(picture.plan.graph.title)}</title>",
         f'<rect class="paper" width="{width}" height="{height}" rx="10" fill="#fcfcfd"/>',
         *map(frame_text, picture.frames),
