@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -159,9 +160,11 @@ class Inference:
             if self.counter is None:
                 given = stand_in(*takes, **named)
             else:
-                with self.counter:
+                with self.counter, sdpa_kernel(SDPBackend.MATH):  # which is made of products that can be counted
                     given = stand_in(*takes, **named)
-                self.multiply_adds[i] = self.counter.get_total_flops() // 2
+                count = self.counter.get_total_flops() // 2
+                if count or not any(each.dim() > 1 for each in module.parameters()):
+                    self.multiply_adds[i] = count  # of a layer with matrices, none means that its products are not known
         return given if isinstance(step, Part) and step.wants else (given,)
 
     # Faults

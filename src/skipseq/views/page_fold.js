@@ -16,15 +16,14 @@ function arrange(picture, folded) {
   });
   const arrows = picture.arrows.map((arrow) => cutArrow(picture, arrow, covers));
   const maps = narrowed(picture, frames, covers, arrows);
-  const move = (thing) => maps[thing.line](thing.x) - thing.x;
+  const placed = picture.frames.map((frame, k) => {
+    const x = maps[frame.line](frame.x);
+    return { ...frame, ...frames[k], x, by: x - frame.x, width: maps[frame.line](frame.x + frame.width) - x };
+  });
   return {
-    covers,
-    boxes: picture.boxes.map((box, k) => ({ hidden: covers[k] >= 0, by: move(box) })),
-    frames: picture.frames.map((frame, k) => {
-      const x = maps[frame.line](frame.x);
-      return { ...frames[k], x, by: x - frame.x, width: maps[frame.line](frame.x + frame.width) - x };
-    }),
-    arrows: picture.arrows.map((arrow, k) => movedArrow(picture, arrow, arrows[k], maps)),
+    boxes: picture.boxes.map((box, k) => ({ hidden: covers[k] >= 0, cover: covers[k], by: maps[box.line](box.x) - box.x })),
+    frames: placed,
+    arrows: picture.arrows.map((arrow, k) => movedArrow(picture, arrow, arrows[k], maps, placed)),
     width: maps.length > 1 ? picture.width : maps[0](picture.width - MARGIN) + MARGIN,
   };
 }
@@ -109,30 +108,27 @@ function stretched(closed, kept) {
 }
 
 // An arrow in its new place; between two lines it goes along the margins, and these stay.
-function movedArrow(picture, arrow, cut, maps) {
+function movedArrow(picture, arrow, cut, maps, frames) {
   if (!cut) return null;
   const [first, last] = [picture.boxes[arrow.source].line, picture.boxes[arrow.target].line];
-  const edge = Math.max(...picture.boxes.map((box) => box.x + box.width), ...picture.frames.map((f) => f.x + f.width));
-  const turn = first === last ? -1 : cut.points.findIndex(([x]) => x > edge);
-  const points = cut.points.map(([x, y], k) => {
-    const before = maps[k < turn || turn < 0 ? first : last](x);
-    const margin = turn >= 0 && (x > edge || x < Math.min(...picture.boxes.map((box) => box.x)) - 14);
-    return [margin ? x : before, y];
-  });
-  return { points, ...cut, points, label: movedLabel(arrow, cut, points) };
+  const things = [...picture.boxes, ...picture.frames];
+  const left = Math.min(...things.map((each) => each.x)), right = Math.max(...things.map((each) => each.x + each.width));
+  const turn = first === last ? Infinity : cut.points.findIndex(([x]) => x > right);
+  const points = cut.points.map(([x, y], k) => [x < left || x > right ? x : maps[k < turn ? first : last](x), y]);
+  return { ...cut, points, label: arrow.label && movedLabel(arrow, cut, points, frames) };
 }
 
 // How far the label at the end of an arrow moves, or nothing if there is no room for it any more.
-function movedLabel(arrow, cut, points) {
-  if (!arrow.label) return null;
-  const [old, now] = [arrow.points.at(-1), points.at(-1)];
-  if (cut.to < 0 && points.at(-1)[1] === old[1]) {
-    const across = points.length > 2 || cut.from < 0 || now[0] - points[0][0] > arrow.label[2] + 12;
-    return across ? [now[0] - old[0], 0] : null;
+function movedLabel(arrow, cut, points, frames) {
+  const [x, y, width] = arrow.label;
+  const [tip, before] = [points.at(-1), points.at(-2)];
+  if (cut.to >= 0) {
+    if (before[1] !== tip[1] || tip[0] - before[0] < width + 16) return null;
+    return [tip[0] - 9 - x, tip[1] - arrow.thickness / 2 - 3 - y];
   }
-  const flat = points.at(-2)[1] === now[1];
-  if (!flat || now[0] - points.at(-2)[0] < arrow.label[2] + 16) return null;
-  return [now[0] - 9 - arrow.label[0], now[1] - arrow.thickness / 2 - 3 - arrow.label[1]];
+  const by = tip[0] - arrow.points.at(-1)[0];
+  const covered = frames.some((f) => f.closed && x + by > f.x && x + by - width < f.x + f.width && y > f.y && y - 8 < f.y + f.height);
+  return covered ? null : [by, 0];
 }
 
 // A line through points with round corners, and its head: as in drawing.py.
