@@ -291,6 +291,74 @@ def test_shapes_that_depend_on_numbers_are_left_open() -> None:
     assert "net[1] <lambda> decides about shapes by numbers" in report.findings[0]
 
 
+class Bound(nn.Module):
+    """A layer that keeps a method of its own, as some libraries do to exchange it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.chosen = self.run
+
+    def run(self, value: Tensor) -> Tensor:
+        return self.linear(value)  # type: ignore[no-any-return]
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.chosen(value)
+
+
+class Hidden(nn.Module):
+    """A layer that keeps tensors and layers where PyTorch does not look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scales, self.layers = [torch.ones(4)], {"first": [nn.Linear(4, 4)]}
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.layers["first"][0](value) * self.scales[0]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)),
+        lambda: nn.utils.parametrizations.orthogonal(nn.Linear(4, 4)),
+        lambda: torch.compile(nn.Linear(4, 4)),
+        lambda: torch.jit.trace(nn.Linear(4, 4), torch.zeros(2, 4)),
+        lambda: nn.DataParallel(nn.Linear(4, 4)),
+        Bound,
+        Hidden,
+    ],
+    ids=["weight norm", "orthogonal", "compiled", "traced", "data parallel", "bound method", "hidden"],
+)
+def test_layers_of_every_kind_are_called_without_a_false_alarm(layer: Callable[[], nn.Module]) -> None:
+    net = Sequential(layer(), nn.ReLU(), add("input"))
+    report = net.check(("N", 4))
+    assert report["add_0"] == ("N", 4)
+    assert report.findings == ()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda v: v * v.mean().item(),
+        lambda v: v if v.sum() > 0 else -v,
+        lambda v: v.nonzero(),
+        lambda v: torch.from_numpy(v.detach().numpy()),
+        lambda v: torch.tensor(v.tolist()),
+    ],
+    ids=["item", "if", "nonzero", "numpy", "tolist"],
+)
+def test_what_needs_numbers_is_left_open(function: Callable[[Tensor], Tensor]) -> None:
+    report = Sequential(nn.Linear(4, 4), function, nn.ReLU()).check((1, 4))
+    assert report["0"] == (1, 4)
+    assert report["1"] is report["2"] is None
+
+
+def test_inputs_without_dimensions_and_sparse_ones() -> None:
+    assert Sequential(nn.ReLU()).check(())["0"] == ()
+    assert Sequential(nn.Linear(4, 4)).check(torch.eye(4).to_sparse())["0"] == (4, 4)
+
+
 # Lazy layers
 
 

@@ -7,22 +7,20 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from skipseq import Residual, Sequential, add, cat, here, mul, save, take, via
+from skipseq import Residual, Sequential, add, here, save, take, via
 from skipseq.check.graph import Graph
 from skipseq.views.drawing import Drawing
-from skipseq.views.labels import layer_label, text_width
+from skipseq.views.labels import text_width
 
 from .random_networks import WIDTH, Network, networks
-from .view_networks import NETWORKS, transformer
+from .view_networks import NETWORKS
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -325,7 +323,9 @@ def images(draw: Callable[..., Any]) -> Sequential:
             entries.append(take(name))
         elif what == "via" and saved[level]:
             layers = [nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1)][: draw(st.integers(1, 3))]
-            entries.append(add(here, *(via(name, *layers) for name in draw(st.lists(st.sampled_from(saved[level]), min_size=1)))))
+            entries.append(
+                add(here, *(via(name, *layers) for name in draw(st.lists(st.sampled_from(saved[level]), min_size=1))))
+            )
         elif what == "part":
             entries.append((f"part{k}", Residual(nn.Conv2d(1, 1, 3, padding=1), nn.ReLU())))
     return Sequential(*entries)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
@@ -13,7 +14,7 @@ from skipseq.flatten import Line, Operation
 from skipseq.wiring import Join, Value, Wiring, named_by_user
 
 from .graph import Frame, Graph, Node, Spec, ValueInfo
-from .infer import UNKNOWN, Inference, entry_text, opened_in_check, tensors_in
+from .infer import UNKNOWN, Inference, entry_text, opened_in_check, storage_of, tensors_in
 
 __all__ = ["BATCHES", "build_graph", "extent_text"]
 
@@ -163,16 +164,23 @@ class Storages:
         """The memory that a value uses, as numbers of storages."""
         found = []
         for each in zip(*(tensors_in(walk.get(value)) for walk in self.walks), strict=True):
-            key = int(each[0].untyped_storage()._cdata)
+            key = storage_of(each[0])
             if key not in self.numbers:
                 self.numbers[key] = len(self.sizes)
-                self.sizes.append(linear([tensor.untyped_storage().nbytes() for tensor in each], 1))
+                self.sizes.append(linear([bytes_of_storage(tensor) for tensor in each], 1))
             found.append(self.numbers[key])
         return tuple(dict.fromkeys(found))
 
     def bytes(self) -> tuple[int, ...]:
         """The bytes of each storage."""
         return tuple(self.sizes)
+
+
+def bytes_of_storage(tensor: Tensor) -> int:
+    """The memory that a tensor and its views share; of a sparse one, what its elements would need."""
+    if tensor.layout is torch.strided:
+        return tensor.untyped_storage().nbytes()
+    return tensor.numel() * tensor.element_size()
 
 
 def extent_text(sizes: Sequence[int], batch: str | None) -> int | str:

@@ -50,7 +50,8 @@ def pad_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
         padding, extent = max(module.padding[2 * d - 2 : 2 * d]), x.shape[-d]
         if padding > extent - once:
             verb = "reflects" if once else "repeats"
-            text = f"it {verb} {padding} positions in dimension {x.dim() - d}, of which {max(extent - once, 0)} can be, of {extent}"
+            limit = f"which is {extent}: {max(extent - once, 0)} can be"
+            text = f"it {verb} {padding} positions of dimension {x.dim() - d}, {limit}"
             sizes = module.padding[0] if len(set(module.padding)) == 1 else tuple(module.padding)
             cls = getattr(nn, f"ReplicationPad{rank}d")
             return Problem(text, (replaced(module, cls, sizes),), small=True)

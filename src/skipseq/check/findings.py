@@ -99,7 +99,7 @@ def joined_along_tokens(walk: Inference) -> Iterator[str]:
         word = (walk.root if container is None else container)._modules[step.key]
         if isinstance(word, JoinWord) and works_on_features(walk, operation):
             yield (
-                f"net{operation.place.text()} {constructor(word)} puts {' and '.join(map(str, shapes))} together along the tokens:\n"
+                f"net{operation.place.text()} {word} puts {' and '.join(map(str, shapes))} together along the tokens:\n"
                 f"  of (batch, tokens, features), dimension 1 are the tokens. For the features, write {along_features(word)}."
             )
 
@@ -168,7 +168,7 @@ def without_gradient(walk: Inference, graph: Graph) -> Iterator[str]:
     needed = needed_positions(graph)
     for node, operation in zip(graph.nodes, walk.line.operations, strict=True):
         lost: dict[str, list[str]] = {}
-        for name, parameter in operation.module.named_parameters() if operation.module is not None else ():
+        for name, parameter in trained(operation.module):
             fake = walk.world.tensors.get(id(parameter))
             waits = isinstance(parameter, UninitializedParameter) or not parameter.requires_grad or id(parameter) in told
             if not waits and (fake is None or id(fake) not in reached.parameters):
@@ -177,6 +177,12 @@ def without_gradient(walk: Inference, graph: Graph) -> Iterator[str]:
         for reason, names in lost.items():
             text = f"parameter {names[0]} gets" if len(names) == 1 else f"parameters {' and '.join(names)} get"
             yield f"net{node.place} {node.text}: its {text} no gradient; {reason}."
+
+
+def trained(module: nn.Module | None) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters of a layer that a walk can follow: what a scripted module does with its own is not seen."""
+    if module is not None and not any(isinstance(each, torch.jit.ScriptModule) for each in module.modules()):
+        yield from module.named_parameters()
 
 
 def why(walk: Inference, operation: Operation, needed: bool, fake: Tensor | None) -> str:

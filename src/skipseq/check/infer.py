@@ -38,7 +38,7 @@ from .layers import LayerPlace, explain_layer, find_type_fault
 from .repairs import Meeting, repair_join
 from .stand_ins import StandIns, lazy_inside
 
-__all__ = ["EXPLAINED", "UNKNOWN", "Inference", "apart", "entry_text", "opened_in_check", "tensors_in"]
+__all__ = ["EXPLAINED", "UNKNOWN", "Inference", "apart", "entry_text", "opened_in_check", "storage_of", "tensors_in"]
 
 #: What stands for a value that is not known, because of a fault before it.
 UNKNOWN = object()
@@ -227,7 +227,8 @@ class Inference:
         elif isinstance(step, Layer) and operation.module is not None and isinstance(error, EXPLAINED):
             return self.repaired_layer(i, error, takes, named)
         elif isinstance(error, ValueFault):
-            self.keep(error, operation)
+            pass_through(error, wiring, step)
+            self.faults.append(self.passed(error, operation))
             return ()
         error.add_note(f"at net{operation.place.text()}, in {entry_text(self.root, operation)}")
         raise error
@@ -344,7 +345,9 @@ EXPLAINED = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, No
 def is_undecided(error: Exception) -> bool:
     """Whether fake tensors do not know what becomes of an operation: its numbers decide, or they cannot do it."""
     # The second is what resizing an empty batch raises.
-    return isinstance(error, DataDependentOutputException | DynamicOutputShapeException) or "cond must be a bool" in str(error)
+    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
+        return True
+    return any(text in str(error) for text in ("cond must be a bool", ".numpy() is not supported for tensor subclasses"))
 
 
 def operands_of(operation: Operation) -> tuple[Any, ...]:
@@ -360,7 +363,10 @@ def tensors_in(value: Any) -> list[Tensor]:
 
 def storage_of(tensor: Tensor) -> int:
     """What tensors that share their memory have in common."""
-    return int(tensor.untyped_storage()._cdata)
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except NotImplementedError:  # a sparse tensor has none: it shares memory with itself alone
+        return id(tensor)
 
 
 @contextmanager

@@ -208,7 +208,7 @@ def planned_on(root: nn.Module) -> torch.device | None:
 
 def is_shape(given: Any) -> bool:
     """Whether an input is given by its shape."""
-    return isinstance(given, tuple | list) and all(isinstance(each, int | str) for each in given) and len(given) > 0
+    return isinstance(given, tuple | list) and all(isinstance(each, int | str) for each in given)
 
 
 def symbols_in(given: Any) -> Iterator[str]:
@@ -248,7 +248,11 @@ def fake_input(given: Any, batch: int | None, wiring: Wiring, value: Value, root
         with world.mode:
             return torch.empty(shape, dtype=torch.long if read_by_embedding(root, wiring, value) else dtype, device=device)
     if isinstance(given, Tensor):
-        return world.tensor(given)
+        try:
+            return world.tensor(given)
+        except NotImplementedError as error:
+            what = f"a tensor of {given.dtype} and {given.layout} cannot stand for an input of a check"
+            raise CallError(f"{what}.\n  Write its shape, {tuple(given.shape)}.") from error
     if isinstance(given, tuple | list):
         return type(given)(fake_input(each, batch, wiring, value, root, world) for each in given)
     if isinstance(given, dict):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
@@ -60,7 +61,8 @@ class StandIns:
         return self.tensors[id(tensor)]
 
     def module(self, module: nn.Module) -> nn.Module:
-        """The stand-in of a module, with stand-ins of its children."""
+        """The stand-in of a module, with stand-ins of its children; of a compiled one, of what was compiled."""
+        module = getattr(module, "_orig_mod", module)
         if id(module) not in self.modules:
             twin = module.__class__.__new__(module.__class__)
             self.modules[id(module)] = twin
@@ -79,6 +81,8 @@ class StandIns:
             return self.tensor(value)
         if isinstance(value, nn.Module):
             return self.module(value)
+        if isinstance(value, MethodType) and isinstance(value.__self__, nn.Module):
+            return MethodType(value.__func__, self.module(value.__self__))
         if depth and type(value) in (list, tuple, dict):
             if isinstance(value, dict):
                 return {key: self.replaced(each, depth - 1) for key, each in value.items()}

@@ -22,7 +22,7 @@ from skipseq.check.report import explain_call
 from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import Container, child_at, wired_class
 from skipseq.declare.functions import Function
-from skipseq.declare.words import PickWord
+from skipseq.declare.words import PickWord, Word
 from skipseq.errors import SkipseqError, ValueFault
 from skipseq.flatten import Line, Operation, Place, named_operands
 from skipseq.wiring import Join, Layer, Part, Step, Value, Wiring, place_of
@@ -137,8 +137,8 @@ def told_at(error: Exception, root: nn.Module, program: Program) -> tuple[BaseEx
 
 
 def is_explained(error: Exception, module: nn.Module) -> bool:
-    """Whether a check can tell why a layer of torch failed; what other layers raise is their own affair."""
-    known = isinstance(module, PickWord) or (belongs_to_torch(module) and not isinstance(module, Container))
+    """Whether a check can tell why a layer of torch or a pick failed; what other layers raise is their own affair."""
+    known = isinstance(module, Word) or (belongs_to_torch(module) and not isinstance(module, Container))
     return known and isinstance(error, EXPLAINED) and not isinstance(error, SkipseqError | torch.OutOfMemoryError)
 
 

@@ -10,6 +10,7 @@ from skipseq.check.graph import Graph
 from skipseq.check.report import Report, check_network, network_graph
 from skipseq.errors import WiringError
 from skipseq.views.drawing import Drawing
+from skipseq.views.page import Page
 from skipseq.views.summary import Summary
 from skipseq.wiring import Value
 
@@ -125,6 +126,35 @@ class Viewed(Listed):
             ShapeError, DeviceError, OverwriteError: if the network cannot take the inputs.
         """
         return Drawing(self._graph(input, others, values))
+
+    def page(self, input: Any = ..., *others: Any, **values: Any) -> Page:
+        """A web page of the network, as one file: its drawing, to read about every layer and skip by pointing at it.
+
+        >>> from torch import nn
+        >>> from skipseq import Sequential, cat, save
+        >>> net = Sequential(
+        ...     nn.Conv2d(3, 8, 3, padding=1), save("x1"),
+        ...     nn.MaxPool2d(2),
+        ...     nn.ConvTranspose2d(8, 8, 2, 2), cat("x1"),
+        ... )
+        >>> net.page((1, 3, 32, 32))
+        Page of Sequential: 4 operations, 1 skip
+
+        ``page(...).save("net.html")`` writes it. A skip tells its ends, shape, bytes and lifetime; containers fold and unfold;
+        a search finds layers, labels and containers by name. The page needs no network, and can be used with a keyboard and
+        with a screen reader.
+
+        Args:
+            input: the first input, as a shape or as an example; ``"N"`` may stand for the batch. Or all of them in a dict.
+                Without inputs the page has no shapes.
+            others: further inputs, in order.
+            values: inputs and needs by name.
+
+        Raises:
+            CallError: if an input is missing or unknown.
+            ShapeError, DeviceError, OverwriteError: if the network cannot take the inputs.
+        """
+        return Page(self.summary(input, *others, **values))
 
     def _repr_svg_(self) -> str | None:
         """What a notebook shows; nothing if the wiring has faults, for the text tells them."""

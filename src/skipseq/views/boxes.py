@@ -25,7 +25,7 @@ WIDEST = 150.0
 #: Room for the arrows that end and begin at one side.
 PORT = 10.0
 #: A network that goes straight is broken into lines of about this width, where at most so many values pass.
-LINE_WIDTH, PASSING = 1400.0, 3
+LINE_WIDTH, PASSING = 1400.0, 6
 
 
 @dataclass(frozen=True, slots=True)

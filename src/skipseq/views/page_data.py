@@ -87,6 +87,16 @@ class PageData:
             facts.append(("all readers", "; ".join(map(self.reader, value.readers))))
         return [*facts, *self.value_facts(value), ("lifetime", self.lifetime(value)), *self.share(value)]
 
+    def table_row(self, edge: int) -> list[str]:
+        """A skip in the table: from, to, how long, its shape, its bytes, and its share of the peak."""
+        found = self.graph.edges[edge]
+        value = self.graph.values[found.value]
+        lives = plural(self.graph.last_reader(value) - value.giver, "operation")
+        held = "all operations" if found.value in self.graph.inputs else lives
+        size = self.graph.bytes_of(value)
+        row = [self.giver(value), self.reader(found.reader), held, spec_text(value.spec), "" if size is None else size_text(size)]
+        return [*row, *(share.partition(" of ")[0] for _, share in self.share(value))]
+
     def value_facts(self, value: ValueInfo) -> Facts:
         """What a value is, as far as that is known."""
         if value.spec is None:

@@ -1,0 +1,495 @@
+// What a page does: selecting, reading about, folding, searching, zooming. Everything that it tells is in the data.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const at = (id) => document.getElementById(id);
+const stage = at("stage"), facts = at("facts"), search = at("search");
+const advice = facts.innerHTML;
+const folded = new Set();
+const state = { picture: 0, zoom: 1, selected: null, hovered: null, matches: [], match: -1 };
+
+function svgElement(name, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+function element(name, text, ...children) {
+  const made = document.createElement(name);
+  made.append(text, ...children);
+  return made;
+}
+
+// The pictures: what is drawn gets names, roles and a place in the order in which the network runs
+
+class Item {
+  constructor(kind, index, element, order, label, words) {
+    Object.assign(this, { kind, index, element, order, words: words.toLowerCase(), label });
+    element.setAttribute("role", "button");
+    element.setAttribute("aria-label", label);
+    element.setAttribute("tabindex", "-1");
+    element.item = this;
+  }
+}
+
+class View {
+  constructor(svg, picture, number) {
+    Object.assign(this, { svg, picture, number });
+    this.width = picture.width;
+    this.height = svg.viewBox.baseVal.height;
+    this.labels = [];
+    this.boxes = [...svg.querySelectorAll(".node")];
+    this.frames = [...svg.querySelectorAll(".frame")];
+    this.arcs = this.makeArcs([...svg.querySelectorAll(".edge")], [...svg.querySelectorAll(".head")], [...svg.querySelectorAll(".label")]);
+    this.folds = [...svg.querySelectorAll(".frame-title")].map((title, k) => this.makeFold(title, k));
+    this.items = [...this.boxItems(), ...this.arcItems(), ...this.frameItems()].sort(
+      (one, other) => one.order.map((each, k) => each - other.order[k]).find((each) => each) ?? 0,
+    );
+    this.items.forEach((item, k) => { item.element.id = `p${number}i${k}`; });
+    svg.querySelector("title").remove();
+    svg.setAttribute("role", "group");
+    svg.setAttribute("aria-label", `Drawing of ${document.querySelector("h1").textContent}`);
+    svg.setAttribute("aria-describedby", "keys");
+    svg.setAttribute("aria-owns", this.items.map((item) => item.element.id).join(" "));
+    this.items[0]?.element.setAttribute("tabindex", "0");
+    this.place();
+  }
+
+  makeArcs(lines, heads, labels) {
+    return this.picture.arrows.map((arrow, k) => {
+      const hit = svgElement("path", { class: "hit", d: lines[k].getAttribute("d") });
+      const arc = svgElement("g", { class: "arc" });
+      lines[k].before(arc);
+      arc.append(hit, lines[k], heads[k]);
+      this.labels.push(arrow.label ? labels.shift() : null);
+      return { group: arc, hit, line: lines[k], head: heads[k], drawn: lines[k].getAttribute("d"), tip: heads[k].getAttribute("d") };
+    });
+  }
+
+  makeFold(title, k) {
+    const { x, y, title: width, number } = this.picture.frames[k];
+    const hit = svgElement("rect", { class: "hit", x: x + 1, y: y - 1, width, height: 18, rx: 4 });
+    const mark = svgElement("path", { class: "fold-mark" });
+    title.setAttribute("x", x + 17);
+    const lines = data.frames[number].lines.map((line, n) => {
+      const text = svgElement("text", { class: "fold-line", x: x + 8, y: y + 27 + 14 * n, "font-size": 11 });
+      text.textContent = line;
+      return text;
+    });
+    const fold = svgElement("g", { class: "fold" });
+    title.before(fold);
+    fold.append(hit, mark, title, ...lines);
+    this.frames[k].addEventListener("click", () => folded.has(number) && toggle(number));
+    return { group: fold, mark };
+  }
+
+  boxItems() {
+    return this.picture.boxes.map((box, k) => new Item("box", k, this.boxes[k], [box.positions[0], 1, k], box.label, box.words));
+  }
+
+  arcItems() {
+    const skips = this.picture.arrows.map((arrow, k) => ({ edge: arrow.edges[0], k })).filter(({ edge }) => !data.edges[edge].main);
+    return skips.map(({ edge, k }) => {
+      const { from, to, label, words } = data.edges[edge];
+      return new Item("arc", k, this.arcs[k].group, [from, 2, to], label, words);
+    });
+  }
+
+  // A container that stands in several lines has a frame in each; the first one is its button.
+  frameItems() {
+    const first = this.picture.frames.map(({ number }, k) => this.picture.frames.findIndex((each) => each.number === number) === k);
+    this.folds.forEach((fold, k) => { if (!first[k]) fold.group.setAttribute("aria-hidden", "true"); });
+    return this.picture.frames.flatMap((frame, k) => {
+      const { name, first: position, lines } = data.frames[frame.number];
+      listens(this.folds[k].group, frame.number);
+      if (!first[k]) return [];
+      return [new Item("frame", k, this.folds[k].group, [position, 0, frame.frames.length], `Container ${name}, ${lines.join(", ")}`, name)];
+    });
+  }
+
+  // Puts everything where it is with the present folds.
+  place() {
+    this.now = arrange(this.picture, folded);
+    this.now.boxes.forEach((box, k) => moved(this.boxes[k], box.by, 0, box.hidden));
+    this.now.arrows.forEach((arrow, k) => this.placeArc(arrow, k));
+    this.now.frames.forEach((frame, k) => this.placeFrame(frame, k));
+    this.width = this.now.width;
+    this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
+    this.svg.querySelector(".paper").setAttribute("width", this.width);
+    this.resize();
+  }
+
+  placeArc(arrow, k) {
+    const { group, hit, line, head, drawn, tip } = this.arcs[k];
+    group.classList.toggle("gone", !arrow);
+    if (this.labels[k]) moved(this.labels[k], ...(arrow?.label ?? [0, 0]), !arrow?.label);
+    if (!arrow) return;
+    const size = 5 + this.picture.arrows[k].thickness * 1.2;
+    line.setAttribute("d", folded.size ? lineText(arrow.points, size) : drawn);
+    hit.setAttribute("d", line.getAttribute("d"));
+    head.setAttribute("d", folded.size ? headText(arrow.points, size) : tip);
+  }
+
+  placeFrame(frame, k) {
+    const rect = this.frames[k].querySelector("rect");
+    rect.setAttribute("x", frame.x);
+    rect.setAttribute("width", frame.width);
+    const { group, mark } = this.folds[k];
+    moved(group, frame.by, 0, frame.hidden);
+    const [x, y] = [this.picture.frames[k].x + 6, frame.y + 4.5];
+    mark.setAttribute("d", frame.closed ? `M${x + 1} ${y}l5 4l-5 4z` : `M${x} ${y + 1}h8l-4 5z`);
+    group.setAttribute("aria-expanded", String(!frame.closed));
+    for (const each of [group, this.frames[k]]) each.classList.toggle("closed", frame.closed);
+    this.frames[k].classList.toggle("gone", frame.hidden);
+  }
+
+  resize() {
+    this.svg.setAttribute("width", this.width * state.zoom);
+    this.svg.setAttribute("height", this.height * state.zoom);
+  }
+
+  // The elements that show the end of an arrow: a box, or the folded container in which it is.
+  end(box) {
+    const cover = this.now.boxes[box].cover;
+    return cover < 0 ? [this.boxes[box]] : [this.frames[cover], this.folds[cover].group];
+  }
+
+  isVisible(item) {
+    if (item.kind === "box") return !this.now.boxes[item.index].hidden;
+    if (item.kind === "arc") return this.now.arrows[item.index] !== null;
+    return !this.now.frames[item.index].hidden;
+  }
+
+  // All elements that are marked with an item.
+  marked(item) {
+    if (item.kind === "arc") {
+      const { source, target } = this.picture.arrows[item.index];
+      const own = [this.arcs[item.index].group, this.labels[item.index]].filter(Boolean);
+      return [...own, ...this.end(source), ...this.end(target)];
+    }
+    const inside = (box) => (item.kind === "box" ? box === item.index : this.picture.boxes[box].frames.includes(item.index));
+    const boxes = this.picture.boxes.flatMap((_, box) => (inside(box) ? this.end(box) : []));
+    const touching = this.picture.arrows.flatMap(({ source, target }, k) => (inside(source) || inside(target) ? [k] : []));
+    const arcs = touching.flatMap((k) => [this.arcs[k].group, this.labels[k]]).filter(Boolean);
+    return [...boxes, ...arcs, ...(item.kind === "frame" ? [this.frames[item.index], item.element] : [])];
+  }
+}
+
+function moved(element, x, y, hidden) {
+  element.classList.toggle("gone", hidden);
+  if (x || y) element.setAttribute("transform", `translate(${x} ${y})`);
+  else element.removeAttribute("transform");
+}
+
+function listens(group, number) {
+  group.addEventListener("click", (event) => {
+    event.stopPropagation();
+    toggle(number);
+  });
+}
+
+// Selecting and reading
+
+function paint() {
+  const { svg } = view();
+  svg.querySelectorAll(".on").forEach((each) => each.classList.remove("on"));
+  for (const item of [state.selected, state.hovered]) {
+    if (item) view().marked(item).forEach((each) => each.classList.add("on"));
+  }
+  svg.classList.toggle("chosen", state.selected !== null);
+  view().items.forEach((item) => {
+    if (item.kind !== "frame") item.element.setAttribute("aria-pressed", String(item === state.selected));
+  });
+  const edges = state.selected?.kind === "arc" ? view().picture.arrows[state.selected.index].edges : [];
+  document.querySelectorAll("button[data-edge]").forEach((button) => {
+    const chosen = edges.includes(Number(button.dataset.edge));
+    button.setAttribute("aria-pressed", String(chosen));
+    button.closest("tr").classList.toggle("on", chosen);
+  });
+}
+
+function select(item) {
+  state.selected = item;
+  state.hovered = null;
+  paint();
+  tell(item, "polite");
+}
+
+function hover(item) {
+  if (state.hovered === item) return;
+  state.hovered = item;
+  paint();
+  tell(item ?? state.selected, "off");
+}
+
+function tell(item, live) {
+  facts.setAttribute("aria-live", live);
+  if (!item) facts.innerHTML = advice;
+  else facts.replaceChildren(...sections(item));
+}
+
+function sections(item) {
+  const { picture } = view();
+  if (item.kind === "frame") return section(data.frames[picture.frames[item.index].number]);
+  if (item.kind === "arc") return section(data.edges[item.edge ?? picture.arrows[item.index].edges[0]]);
+  const box = picture.boxes[item.index];
+  if (box.value !== null) return section(data.values[box.value], box.positions[0] < 0 ? "Input " : "Output ");
+  const shown = box.positions.slice(0, 12).flatMap((position) => section(data.nodes[position]));
+  const more = box.positions.length - 12;
+  return more > 0 ? [...shown, element("p", `and ${more} more operations.`), ...everyLayer(box)] : [...shown, ...everyLayer(box)];
+}
+
+function section({ title, facts: told }, before = "") {
+  const list = document.createElement("dl");
+  for (const [term, description] of told) list.append(element("dt", term), element("dd", description));
+  return [element("h3", before + title), list];
+}
+
+function everyLayer(box) {
+  if (!box.folds || data.pictures.length < 2) return [];
+  const button = element("button", "Show every layer");
+  button.addEventListener("click", () => showPicture(1));
+  return [button];
+}
+
+// Folding, and the picture with every layer
+
+function view() {
+  return views[state.picture];
+}
+
+function toggle(number) {
+  if (!folded.delete(number)) folded.add(number);
+  afterFolding();
+}
+
+function afterFolding() {
+  views.forEach((each) => each.place());
+  if (state.selected && !view().isVisible(state.selected)) state.selected = null;
+  state.hovered = null;
+  at("fold").textContent = folded.size ? "Unfold all" : "Fold all";
+  paint();
+  tell(state.selected, "off");
+  keepFocusable();
+}
+
+function showPicture(number) {
+  state.picture = number;
+  Object.assign(state, { selected: null, hovered: null });
+  views.forEach((each, k) => { each.svg.toggleAttribute("hidden", k !== number); });
+  at("every").setAttribute("aria-pressed", String(number === 1));
+  at("fold").hidden = !view().picture.frames.length;
+  find();
+  fit();
+  paint();
+  tell(null, "off");
+}
+
+// Shows the skip of an edge, in the picture in which it can be seen, and unfolds what hides it.
+function reveal(edge) {
+  const drawn = (each) => each.items.find((item) => item.kind === "arc" && each.picture.arrows[item.index].edges.includes(edge));
+  if (!drawn(view()) && views.length > 1) showPicture(1);
+  const item = drawn(view());
+  if (item) {
+    uncover(item);
+    select(item);
+    tell({ ...item, edge }, "polite");
+    bringIntoView(item);
+  }
+}
+
+function uncover(item) {
+  const { picture } = view();
+  if (view().isVisible(item)) return;
+  const box = item.kind === "box" ? item.index : picture.arrows[item.index]?.source;
+  const around = item.kind === "frame" ? picture.frames[item.index].frames : picture.boxes[box].frames;
+  around.forEach((k) => folded.delete(picture.frames[k].number));
+  afterFolding();
+}
+
+function bringIntoView(item) {
+  const [part, whole] = [item.element.getBoundingClientRect(), stage.getBoundingClientRect()];
+  const across = part.left < whole.left || part.right > whole.right, down = part.top < whole.top || part.bottom > whole.bottom;
+  if (across) stage.scrollLeft += (part.left + part.right - whole.left - whole.right) / 2;
+  if (down) stage.scrollTop += (part.top + part.bottom - whole.top - whole.bottom) / 2;
+}
+
+// Keyboard: one stop of Tab, in which the arrow keys move
+
+function keepFocusable() {
+  const visible = view().items.filter((item) => view().isVisible(item));
+  if (!visible.some((item) => item.element.getAttribute("tabindex") === "0")) visible[0]?.element.setAttribute("tabindex", "0");
+}
+
+function focus(item) {
+  view().items.forEach((each) => each.element.setAttribute("tabindex", each === item ? "0" : "-1"));
+  item.element.focus({ preventScroll: true });
+  bringIntoView(item);
+}
+
+const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+
+stage.addEventListener("keydown", (event) => {
+  const item = event.target.item;
+  if (!item || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.key === "Enter" || event.key === " ") {
+    event.preventDefault();
+    activate(item);
+  } else if (event.key in STEPS) {
+    event.preventDefault();
+    const visible = view().items.filter((each) => view().isVisible(each));
+    const next = visible.indexOf(item) + STEPS[event.key];
+    focus(visible[Math.min(Math.max(next, 0), visible.length - 1)]);
+  }
+});
+
+function activate(item) {
+  if (item.kind === "frame") toggle(view().picture.frames[item.index].number);
+  else select(item === state.selected ? null : item);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    search.value = "";
+    find();
+    select(null);
+  } else if (event.key === "/" && event.target !== search) {
+    event.preventDefault();
+    search.focus();
+  }
+});
+
+stage.addEventListener("focusin", (event) => event.target.item && hover(event.target.item));
+stage.addEventListener("focusout", () => hover(null));
+
+// Pointer: hover, click, drag
+
+function itemAt(target) {
+  const group = target.closest?.(".node, .arc, .fold");
+  if (!group) return null;
+  if (group.item) return group.item;
+  // The running value is no stop of the keyboard, but can be read about.
+  const k = view().arcs.findIndex((arc) => arc.group === group);
+  return k < 0 ? null : { kind: "arc", index: k, element: group };
+}
+
+stage.addEventListener("pointerover", (event) => hover(itemAt(event.target)));
+stage.addEventListener("pointerleave", () => hover(null));
+stage.addEventListener("click", (event) => {
+  if (drag.far) return;
+  const item = itemAt(event.target);
+  if (item?.kind !== "frame") select(item?.element === state.selected?.element ? null : item);
+});
+
+const drag = { from: null, far: false };
+stage.addEventListener("pointerdown", (event) => {
+  drag.far = false;
+  if (event.pointerType === "mouse" && event.button === 0) drag.from = [event.clientX + stage.scrollLeft, event.clientY + stage.scrollTop];
+});
+window.addEventListener("pointermove", (event) => {
+  if (!drag.from) return;
+  const [x, y] = [drag.from[0] - event.clientX, drag.from[1] - event.clientY];
+  if (Math.abs(x - stage.scrollLeft) + Math.abs(y - stage.scrollTop) > 4) drag.far = true;
+  stage.classList.toggle("dragging", drag.far);
+  if (drag.far) stage.scrollTo({ left: x, top: y, behavior: "instant" });
+});
+window.addEventListener("pointerup", () => {
+  drag.from = null;
+  stage.classList.remove("dragging");
+});
+
+// Zoom
+
+function zoomTo(zoom, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
+  const before = state.zoom;
+  state.zoom = Math.min(Math.max(zoom, 0.1), 4);
+  const [left, top] = [stage.scrollLeft + x, stage.scrollTop + y].map((each) => (each * state.zoom) / before);
+  views.forEach((each) => each.resize());
+  stage.scrollTo({ left: left - x, top: top - y, behavior: "instant" });
+  at("zoom").textContent = `${Math.round(state.zoom * 100)}%`;
+}
+
+function fit() {
+  zoomTo(Math.min(1, stage.clientWidth / view().width));
+}
+
+stage.addEventListener("wheel", (event) => {
+  if (!event.ctrlKey) return;
+  event.preventDefault();
+  const { left, top } = stage.getBoundingClientRect();
+  zoomTo(state.zoom * Math.exp(-event.deltaY / 400), event.clientX - left, event.clientY - top);
+}, { passive: false });
+
+// Search
+
+function find() {
+  const text = search.value.trim().toLowerCase();
+  const { svg, items } = view();
+  state.matches = text ? items.filter((item) => item.words.includes(text)) : [];
+  state.match = -1;
+  svg.classList.toggle("searching", Boolean(text));
+  svg.querySelectorAll(".match").forEach((each) => each.classList.remove("match"));
+  for (const item of state.matches) {
+    item.element.classList.add("match");
+    if (item.kind === "frame") view().frames[item.index].classList.add("match");
+    if (item.kind === "arc") view().labels[item.index]?.classList.add("match");
+  }
+  at("found").textContent = text ? counted(state.matches.length) : "";
+}
+
+function counted(count) {
+  return count === 0 ? "no results" : count === 1 ? "1 result" : `${count} results`;
+}
+
+function jump(by) {
+  const count = state.matches.length;
+  if (!count) return;
+  state.match = state.match < 0 && by < 0 ? count - 1 : (state.match + by + count) % count;
+  const item = state.matches[state.match];
+  uncover(item);
+  select(item);
+  bringIntoView(item);
+  at("found").textContent = `${state.match + 1} of ${count}: ${item.label}`;
+}
+
+// The controls
+
+search.addEventListener("input", find);
+search.form.addEventListener("submit", (event) => event.preventDefault());
+search.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  jump(event.shiftKey ? -1 : 1);
+});
+at("in").addEventListener("click", () => zoomTo(state.zoom * 1.25));
+at("out").addEventListener("click", () => zoomTo(state.zoom / 1.25));
+at("fit").addEventListener("click", fit);
+at("every").addEventListener("click", () => showPicture(1 - state.picture));
+at("fold").addEventListener("click", () => {
+  if (folded.size) folded.clear();
+  else view().picture.frames.filter((frame) => !frame.frames.length).forEach((frame) => folded.add(frame.number));
+  afterFolding();
+});
+document.querySelectorAll("tbody tr").forEach((row) => row.addEventListener("click", () => reveal(Number(row.dataset.edge))));
+
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : dark.matches;
+}
+function paintDark() {
+  at("dark").setAttribute("aria-pressed", String(isDark()));
+}
+at("dark").addEventListener("click", () => {
+  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+  paintDark();
+});
+dark.addEventListener("change", paintDark);
+
+const views = [...stage.querySelectorAll("svg")].map((svg, k) => new View(svg, data.pictures[k], k));
+at("every").hidden = views.length < 2;
+paintDark();
+showPicture(0);
+zoomTo(Math.max(state.zoom, 0.7));
+stage.scrollTo({ left: 0, top: 0, behavior: "instant" });
+stage.classList.add("smooth");
