@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import is_lazy as has_no_shape
 
 from skipseq.declare.constructors import constructor
 from skipseq.declare.functions import Function
@@ -236,7 +236,7 @@ def find_type_fault(
     known = {
         name: each
         for name, each in (*module.named_parameters(), *module.named_buffers())
-        if not is_lazy(each) and each.dim()
+        if not has_no_shape(each) and each.dim()
     }
     tensors = [each for each in (*takes, *named.values()) if isinstance(each, Tensor) and each.dim()]
     if not tensors:

@@ -22,7 +22,7 @@ from skipseq.check.report import explain_call
 from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import Container, child_at, wired_class
 from skipseq.declare.functions import Function
-from skipseq.declare.words import PickWord, Word
+from skipseq.declare.words import Word
 from skipseq.errors import SkipseqError, ValueFault
 from skipseq.flatten import Line, Operation, Place, named_operands
 from skipseq.wiring import Join, Layer, Part, Step, Value, Wiring, place_of
