@@ -19,7 +19,7 @@ from torch import nn
 
 from skipseq import add, call, cat, here, mul, pick, save, sub, take, via
 from skipseq.declare.constructors import constructor
-from skipseq.declare.words import Word
+from skipseq.declare.words import CallWord, Word
 from skipseq.errors import ValueFault
 
 __all__ = ["Broken", "ways_out"]
@@ -70,10 +70,11 @@ def expression(text: str) -> tuple[str, str]:
     for end in range(len(text), 0, -1):
         if text[end - 1] in ")]" or (text[:end].startswith("torch.") and not text[end:][:1].isalpha() and text[end - 1] != "."):
             try:
-                ast.parse(text[:end], mode="eval")
+                parsed = ast.parse(text[:end], mode="eval").body
             except SyntaxError:
                 continue
-            return text[:end], text[end:]
+            if not isinstance(parsed, ast.BoolOp):  # the words "and" and "or" are those of a sentence
+                return text[:end], text[end:]
     raise AssertionError(f"no expression in {text!r}")
 
 
@@ -110,7 +111,7 @@ def read(line: str, fault: ValueFault) -> Iterator[Callable[[Broken], str]]:
     elif found := re.findall(r"(nn\.\w+\([^A-Z]*?\)) at net([\w.\[\]]*\])", line):
         yield lambda broken: [broken.write(where, text) for text, where in found] and place
     elif line == "Write broadcast=True.":
-        yield lambda broken: rewrite(broken, place, lambda text: f"{text[:-1]}, broadcast=True)")
+        yield lambda broken: rewrite(broken, place, lambda text: re.sub(r"\)(\)?)$", r", broadcast=True)\1", text))
     elif match := re.fullmatch(r"Write (via\('(\w+)', .*\)) for '\w+'\.", line):
         yield lambda broken: rewrite(broken, place, lambda text: text.replace(repr(match[2]), match[1]))
     elif match := re.fullmatch(r"Write one label for each part of the tuple(?:: |; this is no tuple: )(save\(.*\))\.", line):
@@ -167,8 +168,12 @@ def written(broken: Broken, fault: ValueFault, text: str) -> str:
 def rewrite(broken: Broken, place: str, change: Callable[[str], str]) -> str:
     """Changes the text of the word at a place."""
     container, index = broken.entry(place)
-    before = container[index].written(constructor)
+    word = container[index]
+    before = word.written(constructor)
     after = change(before)
     assert after != before, f"nothing to change in {before}"
-    container[index] = eval(after, dict(NAMES))
+    names = dict(NAMES)
+    if isinstance(word, CallWord):  # a layer that cannot be written in one line is the one that is there
+        after, names["_layer"] = after.replace(constructor(word.layer), "_layer"), word.layer
+    container[index] = eval(after, names)
     return place

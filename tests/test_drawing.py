@@ -1,12 +1,13 @@
-"""Pictures tell the truth: they are read back, from the places of boxes and lines alone, and compared with the wiring."""
+"""Pictures tell the truth: they are read back and compared with the wiring, on known and on random networks."""
 
 from __future__ import annotations
 
 import re
+import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import combinations, pairwise
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,268 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from skipseq import Residual, Sequential, add, here, save, take, via
+from skipseq import Residual, Sequential, add, cat, here, mul, save, take, via
 from skipseq.check.graph import Graph
-from skipseq.views.drawing import Drawing
-from skipseq.views.labels import text_width
+from skipseq.errors import WiringError
+from skipseq.views.drawing import Drawing, fonts_found
+from skipseq.views.labels import layer_label
 
+from .picture_reader import SVG, check_picture, check_text_forms, look
 from .random_networks import WIDTH, Network, networks
-from .view_networks import NETWORKS
+from .view_networks import NETWORKS, transformer
 
-SVG = "{http://www.w3.org/2000/svg}"
-
-# What is drawn, by eye: positions and sizes, no attributes that tell what is meant
-
-
-@dataclass(frozen=True)
-class Rect:
-    x: float
-    y: float
-    width: float
-    height: float
-
-    @property
-    def right(self) -> float:
-        return self.x + self.width
-
-    @property
-    def bottom(self) -> float:
-        return self.y + self.height
-
-    def overlaps(self, other: Rect, by: float = 0.0) -> bool:
-        return (
-            self.x < other.right - by
-            and other.x < self.right - by
-            and self.y < other.bottom - by
-            and other.y < self.bottom - by
-        )
-
-    def holds(self, other: Rect) -> bool:
-        return self.x <= other.x and self.y <= other.y and other.right <= self.right and other.bottom <= self.bottom
-
-    def touches(self, point: tuple[float, float]) -> bool:
-        """Whether a point lies on the outline."""
-        x, y = point
-        near = self.x - 0.6 <= x <= self.right + 0.6 and self.y - 0.6 <= y <= self.bottom + 0.6
-        inside = self.x + 0.6 < x < self.right - 0.6 and self.y + 0.6 < y < self.bottom - 0.6
-        return near and not inside
-
-
-@dataclass(frozen=True)
-class Box:
-    rect: Rect
-    positions: tuple[int, ...]
-    value: int | None
-    kind: str
-    texts: tuple[Rect, ...]
-
-
-@dataclass(frozen=True)
-class Line:
-    corners: tuple[tuple[float, float], ...]
-    tip: tuple[float, float]
-    value: int
-    main: bool
-
-    def segments(self) -> Iterator[Rect]:
-        points = (*self.corners, self.tip)
-        for (x, y), (u, v) in pairwise(points):
-            assert abs(x - u) < 0.2 or abs(y - v) < 0.2, "lines go across or up and down"
-            yield Rect(min(x, u), min(y, v), abs(x - u), abs(y - v))
-
-
-@dataclass(frozen=True)
-class Scene:
-    paper: Rect
-    boxes: tuple[Box, ...]
-    lines: tuple[Line, ...]
-    frames: tuple[tuple[int, Rect], ...]
-    labels: tuple[Rect, ...]
-
-    def box_at(self, point: tuple[float, float]) -> Box:
-        touched = [box for box in self.boxes if box.rect.touches(point)]
-        assert len(touched) == 1, f"{point} touches {len(touched)} boxes"
-        return touched[0]
-
-
-def look(svg: str) -> Scene:
-    """What is to be seen in an SVG."""
-    root = ET.fromstring(svg)
-    _, _, width, height = map(float, root.get("viewBox", "").split())
-    heads = [e for e in root.iter(f"{SVG}path") if e.get("class") == "head"]
-    edges = [e for e in root.iter(f"{SVG}path") if e.get("class", "").startswith("edge")]
-    groups = list(root.iter(f"{SVG}g"))
-    return Scene(
-        Rect(0, 0, width, height),
-        tuple(box_of(group) for group in groups if group.get("class") == "node"),
-        tuple(line_of(edge, head) for edge, head in zip(edges, heads, strict=True)),
-        tuple(
-            (int(g.get("data-frame", "")), rect_of(each))
-            for g in groups
-            if g.get("class") == "frame"
-            for each in g.iter(f"{SVG}rect")
-        ),
-        tuple(text_rect(e) for e in root.iter(f"{SVG}text") if e.get("class") == "label"),
-    )
-
-
-def rect_of(element: ET.Element) -> Rect:
-    return Rect(*(float(element.get(key, "")) for key in ("x", "y", "width", "height")))
-
-
-def box_of(group: ET.Element) -> Box:
-    outline = next(e for e in group.iter(f"{SVG}rect") if e.get("class") == "box")
-    positions = tuple(map(int, group.get("data-node", "").split()))
-    value = group.get("data-value")
-    texts = tuple(text_rect(e) for e in group.iter(f"{SVG}text"))
-    return Box(rect_of(outline), positions, None if value is None else int(value), group.get("data-kind", ""), texts)
-
-
-def text_rect(element: ET.Element) -> Rect:
-    size = float(element.get("font-size", ""))
-    width = text_width("".join(element.itertext()), size)
-    x, y = float(element.get("x", "")), float(element.get("y", ""))
-    left = {"end": x - width, "middle": x - width / 2}.get(element.get("text-anchor", ""), x)
-    return Rect(left, y - size * 0.75, width, size)
-
-
-def line_of(edge: ET.Element, head: ET.Element) -> Line:
-    """A line by its corners: a round corner stands where its two straight parts would meet."""
-    corners = []
-    for command, numbers in re.findall(r"([MLQ])([^MLQ]+)", edge.get("d", "")):
-        each = [float(n) for n in numbers.split()]
-        if command != "L" or not corners:
-            corners.append((each[0], each[1]))
-    last = [float(n) for n in re.findall(r"-?[\d.]+", edge.get("d", ""))][-2:]
-    tip = tuple(float(n) for n in re.findall(r"-?[\d.]+", head.get("d", ""))[:2])
-    assert abs(last[0] - tip[0]) + abs(last[1] - tip[1]) < 16, "a head sits at the end of its line"
-    return Line(tuple(corners), (tip[0], tip[1]), int(edge.get("data-value", "")), "main" in edge.get("class", ""))
-
-
-# What must be true of every picture
-
-
-def check_picture(graph: Graph) -> Scene:
-    """Reads a picture back and compares it with its graph; returns what is to be seen."""
-    drawing = Drawing(graph)
-    scene = look(drawing.svg)
-    check_places(scene)
-    check_boxes(graph, scene)
-    check_edges(graph, scene)
-    check_frames(graph, scene)
-    check_lines(scene)
-    check_text_forms(graph, drawing)
-    return scene
-
-
-def check_places(scene: Scene) -> None:
-    """No boxes overlap, texts are in their boxes, and all is on the paper."""
-    for k, box in enumerate(scene.boxes):
-        assert scene.paper.holds(box.rect)
-        assert not any(box.rect.overlaps(other.rect) for other in scene.boxes[:k])
-        assert all(box.rect.holds(text) for text in box.texts), box
-    for label in scene.labels:
-        assert scene.paper.holds(label)
-        assert not any(label.overlaps(box.rect, 0.5) for box in scene.boxes), label
-    for line in scene.lines:
-        assert all(scene.paper.holds(segment) for segment in line.segments())
-    assert all(scene.paper.holds(rect) for _, rect in scene.frames)
-
-
-def check_boxes(graph: Graph, scene: Scene) -> None:
-    """Each operation is in exactly one box, each input and output has one; only a box of repeated parts hides a skip."""
-    inner = [position for box in scene.boxes if box.value is None for position in box.positions]
-    assert sorted(inner) == list(range(len(graph.nodes)))
-    ends = [(*box.positions, box.value) for box in scene.boxes if box.value is not None]
-    end = len(graph.nodes)
-    assert sorted(ends) == sorted([(-1, v) for v in graph.inputs] + [(end, v) for v in dict.fromkeys(graph.results)])
-    for box in scene.boxes:
-        inside = set(box.positions)
-        joined = any(graph.nodes[p].kind == "join" for p in inside if 0 <= p < end)
-        if len(inside) > 1 and not joined:
-            for edge in graph.edges:
-                if edge.giver in inside and edge.reader in inside:
-                    assert edge.reader == edge.giver + 1
-        if joined and len(inside) > 1:
-            assert box.kind == "fold"
-
-
-def check_edges(graph: Graph, scene: Scene) -> None:
-    """The lines, from the boxes that they touch, are the edges of the graph."""
-
-    def name(box: Box) -> tuple[Any, ...]:
-        return (box.positions[0], box.value)
-
-    names = {position: name(box) for box in scene.boxes if box.value is None for position in box.positions}
-    known = {name(box) for box in scene.boxes}
-    meant: dict[tuple[Any, ...], bool] = {}
-    for edge in graph.edges:
-        giver = names.get(edge.giver, (-1, edge.value))
-        reader = names.get(edge.reader, (len(graph.nodes), edge.value))
-        assert {giver, reader} <= known
-        if giver != reader:
-            key = (edge.value, giver, reader)
-            meant[key] = meant.get(key, False) or edge.main
-    seen = {(line.value, name(scene.box_at(line.corners[0])), name(scene.box_at(line.tip))): line.main for line in scene.lines}
-    assert len(seen) == len(scene.lines)
-    assert seen == meant
-
-
-def check_frames(graph: Graph, scene: Scene) -> None:
-    """A box is in the frames of its containers, and in no other."""
-    for number, rect in scene.frames:
-        for box in scene.boxes:
-            inside = box.value is None and all(number in graph.nodes[p].frames for p in box.positions)
-            if not inside:
-                assert not rect.overlaps(box.rect)
-    for number in {number for number, _ in scene.frames}:
-        rects = [rect for k, rect in scene.frames if k == number]
-        for box in scene.boxes:
-            if box.value is None and number in graph.nodes[box.positions[0]].frames:
-                assert any(rect.holds(box.rect) for rect in rects)
-
-
-def check_lines(scene: Scene) -> None:
-    """No line passes through a box, and two lines run along each other only if they carry one value from one box."""
-    parts = [(line, segment) for line in scene.lines for segment in line.segments()]
-    for line, segment in parts:
-        for box in scene.boxes:
-            assert not segment.overlaps(box.rect, 0.6), (line, box)
-    for (line, one), (other, two) in combinations(parts, 2):
-        if run_along(one, two) and line is not other:
-            assert line.corners[0] == other.corners[0], (line, other)
-            assert line.value == other.value, (line, other)
-
-
-def run_along(one: Rect, two: Rect) -> bool:
-    across = min(one.right, two.right) - max(one.x, two.x)
-    down = min(one.bottom, two.bottom) - max(one.y, two.y)
-    flat = one.height < 0.2 and two.height < 0.2 and abs(one.y - two.y) < 2 and across > 2
-    upright = one.width < 0.2 and two.width < 0.2 and abs(one.x - two.x) < 2 and down > 2
-    return flat or upright
-
-
-def check_text_forms(graph: Graph, drawing: Drawing) -> None:
-    """DOT and Mermaid have the same arrows between the same boxes."""
-    plan = drawing._picture.plan
-    arrows = sorted((arrow.source, arrow.target) for arrow in plan.arrows)
-    texts = {number: unit.rows[0].text for number, unit in enumerate(plan.units)}
-    for text in (drawing.dot, drawing.mermaid):
-        assert (
-            sorted((int(a), int(b)) for a, b in re.findall(r"^\s*n(\d+) (?:->|-->|==>)[^n]*?n(\d+)", unquoted(text), re.M))
-            == arrows
-        )
-        assert sorted(int(n) for n in re.findall(r"^\s*n(\d+)[\[\( ]+(?:label=)?\"", text, re.M)) == sorted(texts)
-    assert drawing.dot.count("{") == drawing.dot.count("}")
-    opened = len(re.findall(r"^\s*subgraph", drawing.mermaid, re.M))
-    assert opened == len(re.findall(r"^\s*end$", drawing.mermaid, re.M)) == drawing.dot.count("subgraph")
-
-
-def unquoted(text: str) -> str:
-    return re.sub(r'"(\\.|[^"\\])*"', "", text).replace("||", "")
-
-
-# The pictures
+# Random and known networks
 
 
 def graph_of(example: tuple[Sequential, tuple[Any, ...]]) -> Graph:
@@ -348,3 +98,254 @@ def test_pictures_of_random_networks_tell_their_wiring(network: Network) -> None
 @settings(max_examples=20)
 def test_pictures_of_random_networks_with_shapes_tell_their_wiring(network: Network) -> None:
     check_picture(network.net._graph((3, WIDTH), ((3, WIDTH),) * (len(network.inputs) - 1), {}))
+
+
+# Long networks, odd networks
+
+
+def test_a_long_network_of_equal_parts_shows_the_first_and_folds_the_others() -> None:
+    scene = check_picture(graph_of(transformer(24)))
+    assert len(scene.boxes) < 15
+    folded = [box for box in scene.boxes if box.kind == "fold"]
+    assert [len(box.positions) for box in folded] == [23 * 9]
+    assert "23 more like layer1" in Drawing(graph_of(transformer(24))).svg
+
+
+def test_a_run_that_repeats_itself_is_one_box() -> None:
+    net = Sequential(nn.Linear(8, 16), *(layer for _ in range(99) for layer in (nn.ReLU(), nn.Linear(16, 16))))
+    scene = check_picture(net._graph((1, 8), (), {}))
+    assert len(scene.boxes) == 4
+    assert ">99 times<" in Drawing(net._graph((1, 8), (), {})).svg
+
+
+def test_a_long_network_is_broken_into_lines() -> None:
+    widths = [8 + 7 * k % 13 for k in range(101)]
+    layers = [layer for i, o in pairwise(widths) for layer in (nn.Linear(i, o), nn.Tanh())]
+    scene = check_picture(Sequential(*layers)._graph((1, 8), (), {}))
+    assert scene.paper.width < 1800
+    assert len({round(box.rect.y) for box in scene.boxes}) > 2
+
+
+def test_skips_cross_the_ends_of_lines() -> None:
+    entries: list[Any] = [nn.Linear(8, 8), save("x0")]
+    for k in range(1, 60):
+        entries += [nn.Linear(8, 8), add(f"x{max(0, k - 1 - 7 * k % 5)}"), save(f"x{k}")]
+    scene = check_picture(Sequential(*entries)._graph((1, 8), (), {}))
+    assert scene.paper.width < 1800
+
+
+def test_a_skip_into_a_repeated_part_keeps_it_open() -> None:
+    """Parts that read a value from far away are equal, and yet none of them is hidden."""
+    entries: list[Any] = [nn.Linear(8, 8), save("x")]
+    for _ in range(20):
+        entries.append(Sequential(nn.Linear(8, 8), nn.Tanh(), add("x")))
+    scene = check_picture(Sequential(*entries)._graph((1, 8), (), {}))
+    assert sum(not line.main for line in scene.lines) == 20
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Sequential(),
+        Sequential(save("a"), outputs=("a",)),
+        Sequential(nn.Linear(8, 8), add("x"), cat("y")),
+        Sequential(nn.Linear(8, 8), save("a"), outputs=("a", "a", "input")),
+        Sequential(nn.Linear(8, 8), add(here, mul("input", via("input", nn.Linear(8, 8), nn.Sigmoid())))),
+        Sequential(nn.Linear(8, 8), nn.Tanh(), add(here, via("0", nn.Tanh()), via("0", nn.ReLU()), "0")),
+    ],
+    ids=["empty", "input as output", "needs", "one value twice", "inner join", "two by the side"],
+)
+def test_pictures_of_odd_networks_tell_their_wiring(net: Sequential) -> None:
+    check_picture(net._graph(..., (), {}))
+
+
+class Odd(nn.Module):
+    """A layer that prints what is a sign in XML, in DOT and in Mermaid."""
+
+    def __repr__(self) -> str:
+        return "Odd(<a & 'b' | \"c\">, {d}; [e] \\ --> f)"
+
+
+def test_what_a_layer_prints_is_no_markup() -> None:
+    drawing = Drawing(Sequential(Odd(), ("a_b", Odd()))._graph(..., (), {}))
+    scene = look(drawing.svg)
+    check_text_forms(drawing._graph, drawing)
+    assert len(scene.boxes) == 4
+    assert "Odd(<a & 'b' | \"c\">, {d}; [e] \\ --> f)" in "".join(ET.fromstring(drawing.svg).itertext())
+
+
+# What is said in the picture
+
+
+def labels_of(svg: str) -> list[str]:
+    return [e.text or "" for e in ET.fromstring(svg).iter(f"{SVG}text") if e.get("class") == "label"]
+
+
+def test_a_join_is_written_at_the_head_of_each_skip() -> None:
+    assert sorted(labels_of(Drawing(graph_of(NETWORKS["flat_unet"]())).svg)) == ["cat 'x1'", "cat 'x2'", "cat 'x3'"]
+    labels = sorted(labels_of(Drawing(graph_of(NETWORKS["two_inputs_two_outputs"]())).svg))
+    assert labels == ["add", "add 'image'", "take 'mixed'", "take 't'", "via 't'"]
+
+
+def test_a_larger_skip_is_thicker_and_one_of_unknown_size_thin() -> None:
+    def widths(graph: Graph) -> list[float]:
+        edges = ET.fromstring(Drawing(graph).svg).iter(f"{SVG}path")
+        return sorted(float(e.get("stroke-width", "")) for e in edges if e.get("class") == "edge skip")
+
+    net, inputs = NETWORKS["flat_unet"]()
+    small, middle, large = widths(net._graph(inputs[0], (), {}))
+    assert 1.5 <= small < middle < large <= 6
+    assert set(widths(net._graph(..., (), {}))) == {1.5}
+
+
+def test_the_resolution_gives_the_shape_of_a_u() -> None:
+    scene = look(Drawing(graph_of(NETWORKS["flat_unet"]())).svg)
+    heights = [box.rect.y + box.rect.height / 2 for box in scene.boxes]
+    lowest = heights.index(max(heights))
+    assert len({round(y) for y in heights}) == 4
+    assert heights[: lowest + 1] == sorted(heights[: lowest + 1])
+    assert heights[lowest:] == sorted(heights[lowest:], reverse=True)
+    for line in scene.lines:
+        if not line.main:
+            assert line.corners[0][1] == line.tip[1], "a skip goes straight across the U"
+
+
+@pytest.mark.parametrize("name", ["resnet", "transformer", "dense_block"])
+def test_a_network_that_does_not_go_up_again_is_straight(name: str) -> None:
+    assert not Drawing(graph_of(NETWORKS[name]()))._picture.plan.down_and_up
+
+
+def test_arcs_go_above_the_main_line_and_those_inside_are_lower() -> None:
+    net = Sequential(*(nn.Tanh() for _ in range(5)), add("0"), add("input"))
+    scene = look(Drawing(net._graph(..., (), {})).svg)
+    inner, outer = sorted((line for line in scene.lines if not line.main), key=lambda line: line.tip[0] - line.corners[0][0])
+    tops = [min(y for _, y in line.corners) for line in (inner, outer)]
+    assert tops[1] < tops[0] < min(box.rect.y for box in scene.boxes)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("nn.Conv2d(3, 16, 3, padding=1)", ("Conv2d", "3→16, 3×3")),
+        ("nn.Conv2d(8, 8, (3, 1), stride=(2, 1), groups=8)", ("Conv2d", "8→8, 3×1, ÷(2,1), groups 8")),
+        ("nn.ConvTranspose1d(8, 4, 2, stride=2)", ("ConvTranspose1d", "8→4, 2, ×2")),
+        ("nn.Linear(8, 4, bias=False)", ("Linear", "8→4")),
+        ("nn.BatchNorm2d(8)", ("BatchNorm2d", "")),
+        ("nn.MaxPool2d(2)", ("MaxPool2d", "÷2")),
+        ("nn.MaxPool2d(3, stride=2, padding=1)", ("MaxPool2d", "3×3, ÷2")),
+        ("nn.MaxPool2d(3, stride=1)", ("MaxPool2d", "3×3")),
+        ("nn.AdaptiveAvgPool2d(1)", ("AdaptiveAvgPool2d", "to 1×1")),
+        ("nn.Upsample(scale_factor=2.0)", ("Upsample", "×2")),
+        ("nn.MultiheadAttention(16, 4, batch_first=True)", ("MultiheadAttention", "16, 4 heads")),
+        ("call(nn.Bilinear(8, 8, 4), 't')", ("Bilinear", "8, 8, 4")),
+        ("call(torch.maximum, 't')", ("torch.maximum", "")),
+        ("nn.ReLU(inplace=True)", ("ReLU", "")),
+        ("pick[:, -1]", ("pick[:, -1]", "")),
+        ("Odd(<a>)", ("Odd", "")),
+    ],
+)
+def test_a_layer_in_a_few_words(text: str, label: tuple[str, str]) -> None:
+    assert layer_label(text) == label
+
+
+# Golden files
+
+
+@pytest.mark.parametrize("name", ["flat_unet", "resnet", "two_inputs_two_outputs", "lstm"])
+def test_golden_drawings(name: str, golden: Callable[[str, str], None]) -> None:
+    drawing = Drawing(graph_of(NETWORKS[name]()))
+    golden(f"drawing/{name}.svg", drawing.svg)
+    golden(f"drawing/{name}.dot", drawing.dot)
+    golden(f"drawing/{name}.mmd", drawing.mermaid)
+
+
+# Files
+
+
+def small_net() -> Sequential:
+    return Sequential(nn.Linear(8, 8), nn.ReLU(), add("input"))
+
+
+def test_the_ending_of_a_file_tells_its_form(tmp_path: Path) -> None:
+    drawing = small_net().draw((1, 8))
+    for ending, text in ((".svg", drawing.svg), (".dot", drawing.dot), (".mmd", drawing.mermaid)):
+        drawing.save(tmp_path / f"net{ending}")
+        assert (tmp_path / f"net{ending}").read_bytes().decode() == text
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["net.dot", "net.mmd", "net.svg"]
+
+
+def test_another_ending_is_refused_with_what_to_write() -> None:
+    with pytest.raises(ValueError, match=r"cannot be saved as 'net\.jpg'") as caught:
+        small_net().draw().save("net.jpg")
+    assert "one of .svg, .png, .dot, .mmd; it is '.jpg'" in str(caught.value)
+    assert "Write drawing.save('net.svg')" in str(caught.value)
+
+
+def test_an_interrupted_run_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "net.svg"
+    path.write_text("before")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skipseq.views.drawing.os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        small_net().draw().save(path)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_png_has_the_size_of_the_picture_and_shows_its_text(tmp_path: Path) -> None:
+    resvg_py = pytest.importorskip("resvg_py")
+    drawing = small_net().draw((1, 8))
+    picture = drawing.png(scale=1)
+    assert picture.startswith(b"\x89PNG\r\n")
+    width, height = (int.from_bytes(picture[k : k + 4], "big") for k in (16, 20))
+    paper = look(drawing.svg).paper
+    assert abs(width - paper.width) <= 1
+    assert abs(height - paper.height) <= 1
+    without_text = re.sub(r"<text.*?</text>", "", drawing.svg)
+    assert picture != bytes(resvg_py.svg_to_bytes(svg_string=without_text, zoom=1))
+    drawing.save(tmp_path / "net.png")
+    assert (tmp_path / "net.png").read_bytes() == drawing.png()
+
+
+def test_a_png_without_the_library_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    fonts_found.cache_clear()
+    with pytest.raises(ImportError, match=r"pip install 'skipseq\[draw\]'"):
+        small_net().draw().png()
+
+
+def test_a_png_without_fonts_is_refused_as_its_text_would_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skipseq.views.drawing.painter", lambda: lambda **_: b"blank")
+    fonts_found.cache_clear()
+    with pytest.raises(RuntimeError, match="no sans-serif font is installed"):
+        small_net().draw().png()
+    fonts_found.cache_clear()
+
+
+# Notebooks
+
+
+def test_a_network_shows_itself_in_a_notebook() -> None:
+    net = small_net()
+    assert net._repr_svg_() == net.draw().svg == net.draw()._repr_svg_()
+    assert repr(net).startswith("Sequential(")
+    assert repr(net.draw()) == "Drawing of Sequential: 4 boxes, 4 arrows"
+
+
+def test_a_network_with_faults_shows_its_text() -> None:
+    part = Sequential(nn.Linear(8, 8), save("a"))
+    net = Sequential(("part", part), nn.ReLU(), add("part.a"))
+    del part._modules["save_0"]
+    with pytest.raises(WiringError):
+        net.draw()
+    assert net._repr_svg_() is None
+    assert "part.a" in repr(net)
+
+
+def test_needs_and_shapes_reach_the_picture() -> None:
+    drawing = Sequential(nn.Linear(8, 4), cat("x")).draw(("N", 8), x=("N", 2))
+    assert "N×6" in drawing.svg
+    assert len(look(drawing.svg).boxes) == 5

@@ -31,9 +31,13 @@ def test_a_tuple_is_named_as_a_whole(function: object, what: str) -> None:
 
 
 def test_words_that_fail_tell_their_place() -> None:
-    with pytest.raises(IndexError) as caught:
+    with pytest.raises(ShapeError) as caught:
         Sequential(("part", Sequential(nn.Identity(), pick[7])))(torch.zeros(2, 4))
-    assert caught.value.__notes__ == ["at net.part[1], in pick[7]"]
+    assert str(caught.value) == (
+        "net.part[1] pick[7] cannot take its part of the value\n"
+        "  the running value is (2, 4), from net.part[0] nn.Identity()\n"
+        "  It says: IndexError: index 7 is out of bounds for dimension 0 with size 2"
+    )
 
 
 def test_a_missing_input_is_not_suggested_for_itself() -> None:

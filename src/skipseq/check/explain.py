@@ -20,6 +20,7 @@ from skipseq.wiring import Join, Layer, Number, Part, Pick, Split, Step, Value, 
 __all__ = [
     "arguments_fault",
     "differing_dimensions",
+    "has_dimension",
     "is_repeated",
     "join_fault",
     "meeting",
@@ -62,10 +63,19 @@ def join_fault(container: nn.Module, wiring: Wiring, step: Join, values: Sequenc
         advice = "Move one of them, or put the whole network and its inputs on one device."
         return DeviceError(place_of(step), text, met, advice)
     shapes = [tuple(tensor.shape) for tensor in tensors]
-    if not joinable(step, shapes):
+    if step.operator == "cat" and (short_of := [shape for shape in shapes if not has_dimension(shape, step.dim)]):
+        text = f"{word} cannot concatenate values along dimension {step.dim}"
+        advice = f"A value of {len(short_of[0])} dimension{'s' * (len(short_of[0]) != 1)} has no such dimension."
+        return ShapeError(place_of(step), text, met, f"{advice}\n{repair or 'Write dim=-1 for the last dimension.'}")
+    if not joinable(step, shapes) or (step.broadcast and not can_broadcast(step, shapes)):
         text = f"{word} cannot {VERBS[step.operator]} values of different shapes"
         return ShapeError(place_of(step), text, met, shape_advice(step, shapes, repair))
     return None
+
+
+def has_dimension(shape: tuple[int, ...], dimension: int) -> bool:
+    """Whether values of this shape have a dimension."""
+    return -len(shape) <= dimension < len(shape)
 
 
 def what_gives(container: nn.Module, wiring: Wiring, step: Step, names: Mapping[Value, str]) -> str:
@@ -84,7 +94,8 @@ def shape_advice(step: Join, shapes: list[tuple[int, ...]], repair: str = "") ->
     differing = differing_dimensions(step, fitted(step, shapes))
     names = ", ".join(f"{d} ({listed([shape[d] for shape in shapes])})" for d in differing)
     text = f"They differ in dimension{'s' if len(differing) > 1 else ''} {names}"
-    text += f", and fit={step.fit.kind!r} does not bring them together." if step.fit else "."
+    option = "broadcast=True" if step.broadcast else f"fit={step.fit.kind!r}" if step.fit else ""
+    text += f", and {option} does not bring them together." if option else "."
     if broadcast and is_repeated(step, shapes):
         others = [f"Otherwise {repair[0].lower()}{repair[1:]}"] if repair else []
         return "\n".join([text, broadcast, *others])

@@ -33,7 +33,8 @@ def pool_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
         return None
     sizes = [in_each_dimension(getattr(module, each, 1), rank) for each in ("padding", "dilation")]
     for d, size, padding, dilation in zip(range(-rank, 0), in_each_dimension(kernel, rank), *sizes, strict=False):
-        if shape[d] + 2 * padding < dilation * (size - 1) + 1:
+        counts = 0 if isinstance(module, nn.AvgPool3d) else padding  # which looks at the value without its padding
+        if shape[d] + 2 * counts < dilation * (size - 1) + 1:
             text = f"its kernel of {size} is larger than dimension {len(shape) + d} of its input, which is {shape[d]}"
             return Problem(text, (), "Leave it out.", small=True)
     return None

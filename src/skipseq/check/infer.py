@@ -259,7 +259,8 @@ class Inference:
         inner: list[tuple[nn.Module, Any] | None] = []
         for value in operation.takes:
             giver = self.line.operations[self.givers[value]] if isinstance(value, int) and self.givers[value] >= 0 else None
-            same = giver is not None and giver.place.chain[-1][2].key == step.key and giver.module is not None
+            own = None if giver is None or giver.place.chain[-1][2] is None else giver.place.chain[-1][2].key
+            same = giver is not None and own == step.key and giver.module is not None and giver.reads()
             inner.append((giver.module, self.values[giver.reads()[0]]) if same and giver is not None else None)  # type: ignore[arg-type]
         told = {works_on_tokens(self, value) for value in operation.reads()}
         tokens = True if True in told and False not in told else False if False in told else None

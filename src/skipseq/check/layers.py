@@ -23,7 +23,7 @@ from .problems import Problem, Try, before
 from .sequences import second_problem
 from .stand_ins import StandIns, all_tensors, is_lazy, moved, on_meta
 
-__all__ = ["Explained", "LayerPlace", "belongs_to_torch", "explain_layer", "find_type_fault", "parts_of"]
+__all__ = ["Explained", "LayerPlace", "belongs_to_torch", "explain_layer", "find_type_fault"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +313,8 @@ def device_advice(own: torch.device, received: torch.device) -> str:
     """How to bring a layer and its value together."""
     if own.type == "meta":
         return f"Its parameters have no numbers yet: write net.to_empty(device={str(received)!r}), and load them."
-    return f"Write net.to({str(own)!r}) and give it inputs on {own}; all of a network is on one device."
+    meant = received if own.type == "cpu" and received.type != "meta" else own  # who moved a part wants it there
+    return f"Write net.to({str(meant)!r}) and give it inputs on {meant}; all of a network is on one device."
 
 
 def given_by(

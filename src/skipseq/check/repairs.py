@@ -15,7 +15,7 @@ from skipseq.declare.words import Joined, JoinWord, PickWord, TakeWord, Unfit, V
 from skipseq.joins import join, joinable
 from skipseq.wiring import Fit, Join, Wiring
 
-from .explain import differing_dimensions, is_repeated
+from .explain import differing_dimensions, has_dimension, is_repeated
 from .problems import rebuilt
 from .stand_ins import StandIns
 
@@ -167,6 +167,11 @@ def repair_join(meeting: Meeting) -> JoinRepair | None:
     if any(isinstance(each, tuple | list) for each in meeting.takes):
         return pick_part(meeting)
     if len(shapes) != len(meeting.takes):
+        return None
+    if meeting.step.operator == "cat" and not all(has_dimension(shape, meeting.step.dim) for shape in shapes):
+        result = meeting.attempt(meeting.takes, dim=-1)
+        return None if result is None else JoinRepair(f"Write {meeting.write(dim=-1)}.", result)
+    if meeting.step.broadcast:
         return None
     if len({len(shape) for shape in shapes}) > 1:
         return repair_rank(meeting)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from .folding import Plan, Unit
 from .labels import clipped, text_width
+from .plan import Plan, Unit
 
 __all__ = ["LEFT", "PAD", "Box", "Placed", "TextLine", "frame_heights", "place_boxes"]
 
@@ -319,10 +319,17 @@ def may_overlay(plan: Plan, boxes: list[Box], strand: Strand) -> bool:
     """Whether a strand may hang over the boxes beside it: a plain chain from one box of the main line to a later one."""
     if not strand.chain or not all(plan.units[k].main for k in (strand.source, strand.target)):
         return False
-    if len({plan.units[k].frames for k in strand.units}) > 1:
-        return False
+    own = plan.units[strand.units[0]].frames
     between = [k for k in range(strand.source, strand.target + 1) if k not in strand.units]
+    others = {frame for k in between for frame in plan.units[k].frames} - set(own)
+    if any(plan.units[k].frames != own for k in strand.units) or any(high & others for high in frames_with_more_rows(plan)):
+        return False
     return len(between) > 2 and len({boxes[k].row for k in between}) == 1
+
+
+def frames_with_more_rows(plan: Plan) -> list[set[int]]:
+    """The containers of what stands aside: they are higher than the main line."""
+    return [set(unit.frames) for unit in plan.units if not unit.main]
 
 
 def lay_over(plan: Plan, boxes: list[Box], strand: Strand) -> bool:

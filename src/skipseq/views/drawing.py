@@ -14,9 +14,9 @@ from xml.sax.saxutils import escape, quoteattr
 from skipseq.check.graph import Graph
 
 from .boxes import LEFT, TextLine
-from .folding import Unit
 from .graph_text import dot_text, mermaid_text
 from .layout import DrawnArrow, DrawnBox, DrawnFrame, Picture, lay_out
+from .plan import Unit
 
 __all__ = ["Drawing"]
 
@@ -55,6 +55,16 @@ class Drawing:
     >>> drawing
     Drawing of Sequential: 4 boxes, 4 arrows
     >>> print(drawing.mermaid)
+    flowchart LR
+      n0(["input<br/>N×8"])
+      n1["Linear 8→8<br/>ReLU<br/>N×8"]
+      n2(("add"))
+      n3(["output<br/>N×8"])
+      n0 --> n1
+      n1 --> n2
+      n0 ==>|"add 'input'"| n2
+      n2 --> n3
+    <BLANKLINE>
 
     Args:
         graph: the network as a graph.

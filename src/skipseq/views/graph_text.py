@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from skipseq.check.graph import Frame
 
-from .folding import Arrow, Plan, Unit
+from .plan import Arrow, Plan, Unit
 
 __all__ = ["dot_text", "mermaid_text"]
 

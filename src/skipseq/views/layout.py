@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from skipseq.check.graph import Graph
 
 from .boxes import PAD, Box, Placed, TextLine, frame_heights, place_boxes
-from .folding import Arrow, Plan, Unit, plan_of
 from .labels import clipped, text_width
+from .plan import Arrow, Plan, Unit, plan_of
 from .routes import LABEL, Blocked, Route, Way, ways, with_ports
 
 __all__ = ["DrawnArrow", "DrawnBox", "DrawnFrame", "Picture", "lay_out"]

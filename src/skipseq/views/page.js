@@ -33,8 +33,8 @@ class Item {
 }
 
 class View {
-  constructor(svg, picture, number) {
-    Object.assign(this, { svg, picture, number });
+  constructor(svg, picture) {
+    Object.assign(this, { svg, picture });
     this.width = picture.width;
     this.height = svg.viewBox.baseVal.height;
     this.labels = [];
@@ -45,12 +45,13 @@ class View {
     this.items = [...this.boxItems(), ...this.arcItems(), ...this.frameItems()].sort(
       (one, other) => one.order.map((each, k) => each - other.order[k]).find((each) => each) ?? 0,
     );
-    this.items.forEach((item, k) => { item.element.id = `p${number}i${k}`; });
     svg.querySelector("title").remove();
     svg.setAttribute("role", "group");
     svg.setAttribute("aria-label", `Drawing of ${document.querySelector("h1").textContent}`);
     svg.setAttribute("aria-describedby", "keys");
-    svg.setAttribute("aria-owns", this.items.map((item) => item.element.id).join(" "));
+    // Who hears the drawing read aloud hears it in the order in which the network runs; titles and labels are drawn above it.
+    const above = svg.querySelector(".fold-title, .label");
+    this.items.forEach((item) => svg.insertBefore(item.element, above));
     this.items[0]?.element.setAttribute("tabindex", "0");
     this.place();
   }
@@ -68,7 +69,7 @@ class View {
 
   makeFold(title, k) {
     const { x, y, title: width, number } = this.picture.frames[k];
-    const hit = svgElement("rect", { class: "hit", x: x + 1, y: y - 1, width, height: 18, rx: 4 });
+    const hit = svgElement("rect", { class: "hit", x: x + 1, y: y + 1, width, height: 14, rx: 4 });
     const mark = svgElement("path", { class: "fold-mark" });
     title.setAttribute("x", x + 17);
     const lines = data.frames[number].lines.map((line, n) => {
@@ -76,11 +77,13 @@ class View {
       text.textContent = line;
       return text;
     });
-    const fold = svgElement("g", { class: "fold" });
-    title.before(fold);
-    fold.append(hit, mark, title, ...lines);
-    this.frames[k].addEventListener("click", () => folded.has(number) && toggle(number));
-    return { group: fold, mark };
+    const group = svgElement("g", { class: "fold" }, hit);
+    const text = svgElement("g", { class: "fold-title" });
+    title.before(text);
+    text.append(mark, title, ...lines);
+    this.svg.insertBefore(group, this.svg.querySelector(".arc, .node"));
+    for (const each of [group, this.frames[k]]) each.addEventListener("click", (event) => foldClicked(event, group, number));
+    return { group, text, mark };
   }
 
   boxItems() {
@@ -101,7 +104,6 @@ class View {
     this.folds.forEach((fold, k) => { if (!first[k]) fold.group.setAttribute("aria-hidden", "true"); });
     return this.picture.frames.flatMap((frame, k) => {
       const { name, first: position, lines } = data.frames[frame.number];
-      listens(this.folds[k].group, frame.number);
       if (!first[k]) return [];
       return [new Item("frame", k, this.folds[k].group, [position, 0, frame.frames.length], `Container ${name}, ${lines.join(", ")}`, name)];
     });
@@ -134,12 +136,12 @@ class View {
     const rect = this.frames[k].querySelector("rect");
     rect.setAttribute("x", frame.x);
     rect.setAttribute("width", frame.width);
-    const { group, mark } = this.folds[k];
-    moved(group, frame.by, 0, frame.hidden);
+    const { group, text, mark } = this.folds[k];
+    for (const each of [group, text]) moved(each, frame.by, 0, frame.hidden);
     const [x, y] = [this.picture.frames[k].x + 6, frame.y + 4.5];
     mark.setAttribute("d", frame.closed ? `M${x + 1} ${y}l5 4l-5 4z` : `M${x} ${y + 1}h8l-4 5z`);
     group.setAttribute("aria-expanded", String(!frame.closed));
-    for (const each of [group, this.frames[k]]) each.classList.toggle("closed", frame.closed);
+    for (const each of [group, text, this.frames[k]]) each.classList.toggle("closed", frame.closed);
     this.frames[k].classList.toggle("gone", frame.hidden);
   }
 
@@ -151,7 +153,7 @@ class View {
   // The elements that show the end of an arrow: a box, or the folded container in which it is.
   end(box) {
     const cover = this.now.boxes[box].cover;
-    return cover < 0 ? [this.boxes[box]] : [this.frames[cover], this.folds[cover].group];
+    return cover < 0 ? [this.boxes[box]] : [this.frames[cover], this.folds[cover].text];
   }
 
   isVisible(item) {
@@ -171,7 +173,7 @@ class View {
     const boxes = this.picture.boxes.flatMap((_, box) => (inside(box) ? this.end(box) : []));
     const touching = this.picture.arrows.flatMap(({ source, target }, k) => (inside(source) || inside(target) ? [k] : []));
     const arcs = touching.flatMap((k) => [this.arcs[k].group, this.labels[k]]).filter(Boolean);
-    return [...boxes, ...arcs, ...(item.kind === "frame" ? [this.frames[item.index], item.element] : [])];
+    return [...boxes, ...arcs, ...(item.kind === "frame" ? [this.frames[item.index], this.folds[item.index].text] : [])];
   }
 }
 
@@ -181,11 +183,11 @@ function moved(element, x, y, hidden) {
   else element.removeAttribute("transform");
 }
 
-function listens(group, number) {
-  group.addEventListener("click", (event) => {
-    event.stopPropagation();
-    toggle(number);
-  });
+// The title of a container folds and unfolds it; where it is folded, all of its box is the button.
+function foldClicked(event, group, number) {
+  if (drag.far || (event.currentTarget !== group && !folded.has(number))) return;
+  event.stopPropagation();
+  toggle(number);
 }
 
 // Selecting and reading
@@ -241,7 +243,10 @@ function sections(item) {
 
 function section({ title, facts: told }, before = "") {
   const list = document.createElement("dl");
-  for (const [term, description] of told) list.append(element("dt", term), element("dd", description));
+  told.forEach(([term, description], k) => {
+    if (term !== told[k - 1]?.[0]) list.append(element("dt", term));
+    list.append(element("dd", description));
+  });
   return [element("h3", before + title), list];
 }
 
@@ -294,6 +299,7 @@ function reveal(edge) {
     uncover(item);
     select(item);
     tell({ ...item, edge }, "polite");
+    stage.scrollIntoView({ block: "nearest" });
     bringIntoView(item);
   }
 }
@@ -373,7 +379,14 @@ function itemAt(target) {
   return k < 0 ? null : { kind: "arc", index: k, element: group };
 }
 
-stage.addEventListener("pointerover", (event) => hover(itemAt(event.target)));
+// Where the pointer was last: when the drawing moves under a pointer at rest, nothing is pointed at.
+const pointer = { x: -1, y: -1 };
+for (const kind of ["pointermove", "pointerdown"]) {
+  window.addEventListener(kind, (event) => Object.assign(pointer, { x: event.clientX, y: event.clientY }));
+}
+stage.addEventListener("pointerover", (event) => {
+  if (event.clientX !== pointer.x || event.clientY !== pointer.y) hover(itemAt(event.target));
+});
 stage.addEventListener("pointerleave", () => hover(null));
 stage.addEventListener("click", (event) => {
   if (drag.far) return;
@@ -431,7 +444,7 @@ function find() {
   svg.querySelectorAll(".match").forEach((each) => each.classList.remove("match"));
   for (const item of state.matches) {
     item.element.classList.add("match");
-    if (item.kind === "frame") view().frames[item.index].classList.add("match");
+    if (item.kind === "frame") [view().frames, view().folds.map(({ text }) => text)].forEach((all) => all[item.index].classList.add("match"));
     if (item.kind === "arc") view().labels[item.index]?.classList.add("match");
   }
   at("found").textContent = text ? counted(state.matches.length) : "";
@@ -486,7 +499,7 @@ at("dark").addEventListener("click", () => {
 });
 dark.addEventListener("change", paintDark);
 
-const views = [...stage.querySelectorAll("svg")].map((svg, k) => new View(svg, data.pictures[k], k));
+const views = [...stage.querySelectorAll("svg")].map((svg, k) => new View(svg, data.pictures[k]));
 at("every").hidden = views.length < 2;
 paintDark();
 showPicture(0);

@@ -21,7 +21,7 @@ from .layout import Picture, lay_out
 from .page_colours import colours
 from .page_data import PageData, listed_skips
 from .summary import Summary, Table, trained
-from .terminal import exact, plural, size_text
+from .terminal import exact, size_text
 
 __all__ = ["Page"]
 
@@ -128,38 +128,48 @@ def table_lines(data: PageData) -> Iterator[str]:
     if not skips:
         yield "<p>This network has no skips.</p>"
         return
-    known = ["shape", "size", "share of the peak"] if data.graph.storages else []
+    known = ["shape", "size", "of the peak"] if data.graph.storages else []
     yield '<div class="scroll" role="region" aria-labelledby="skips-title" tabindex="0"><table>'
     yield heads("skip", "from", "to", "held for", *known)
     yield "<tbody>"
     for k in skips:
         name = escape(data.names.short(data.graph.edges[k].value))
         button = f'<button type="button" aria-pressed="false" data-edge="{k}">{name}</button>'
-        cells = "".join(f"<td>{escape(text)}</td>" for text in data.table_row(k)[: 3 + len(known)])
-        yield f'<tr data-edge="{k}"><th scope="row">{button}</th>{cells}</tr>'
+        ends, facts = data.table_row(k)
+        cells = [f'<td class="ends">{escape(text)}</td>' for text in ends]
+        cells += [f"<td>{escape(text)}</td>" for text in facts[: 1 + len(known)]]
+        yield f'<tr data-edge="{k}"><th scope="row">{button}</th>{"".join(cells)}</tr>'
     yield "</tbody></table></div>"
 
 
 def heads(*columns: str) -> str:
     """The head of a table."""
-    return f"<thead><tr>{''.join(f'<th scope=col>{column}</th>' for column in columns)}</tr></thead>"
+    cells = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    return f"<thead><tr>{cells}</tr></thead>"
 
 
 def cost_lines(summary: Summary) -> Iterator[str]:
     """What a forward pass costs."""
-    each = " per sample" if summary.graph.batch else ""
-    yield f"<dl><dt>parameters</dt><dd>{exact(summary.graph.parameters)}{trained(summary.graph.parameters, summary.trainable)}</dd>"
+    graph, each = summary.graph, " per sample" if summary.graph.batch else ""
+    yield f"<dl><dt>parameters</dt><dd>{exact(graph.parameters)}{trained(graph.parameters, summary.trainable)}</dd>"
     if summary.multiply_adds is not None:
         yield f"<dt>multiply-adds</dt><dd>{exact(summary.multiply_adds)}{each}, as far as PyTorch counts them</dd>"
-    peak = summary.graph.peak()
+    if (peak := graph.peak()) is not None:
+        where = escape(graph.nodes[peak[0]].name)
+        yield f"<dt>peak memory</dt><dd>{size_text(peak[1])}{each} in inference, at {where}</dd>"
+    yield "</dl>"
     if peak is None:
-        yield "</dl><p>Shapes and bytes are told where the shape of the input is given: page((1, 3, 64, 64)).</p>"
-        return
-    where = escape(summary.graph.nodes[peak[0]].name)
-    yield f"<dt>peak memory</dt><dd>{size_text(peak[1])}{each} in inference, at {where}</dd></dl>"
-    yield f'<div class="scroll" role="region" aria-label="Held at the peak" tabindex="0"><table>'
+        yield "<p>Shapes and bytes are told where the shape of the input is given: page((1, 3, 64, 64)).</p>"
+    else:
+        yield from held_lines(summary)
+
+
+def held_lines(summary: Summary) -> Iterator[str]:
+    """What is held at the peak, as a table."""
+    yield '<div class="scroll" role="region" aria-label="Held at the peak" tabindex="0"><table>'
     yield heads("held at the peak", "size", "why") + "<tbody>"
     for held in summary.held_at_peak:
         why = ("skip, " if held.skip else "") + held.reason
-        yield f'<tr><th scope="row">{escape(", ".join(held.names))}</th><td>{size_text(held.bytes)}</td><td>{escape(why)}</td></tr>'
+        cells = "".join(f"<td>{escape(text)}</td>" for text in (size_text(held.bytes), why))
+        yield f'<tr><th scope="row">{escape(", ".join(held.names))}</th>{cells}</tr>'
     yield "</tbody></table></div><p>These are the values between layers; layers may need more inside.</p>"

@@ -8,7 +8,7 @@ __all__ = ["colours"]
 
 #: The ground of a drawing and of the containers in it, and the writing on it, in light and in dark.
 GROUNDS = {"#fcfcfd": "#12171c", "#f5f6f8": "#191f26", "#eff1f4": "#1f262e", "#ffffff": "#262e37"}
-WRITING = {"#1f2933": "#eef2f6", "#52606d": "#b8c3ce", "#6b7580": "#aab6c2"}
+WRITING = {"#1f2933": ("#1f2933", "#eef2f6"), "#52606d": ("#4b5865", "#b8c3ce"), "#6b7580": ("#4b5865", "#aab6c2")}
 #: The least contrast of text, see WCAG 2.2, 1.4.3.
 CONTRAST = 4.5
 
@@ -19,14 +19,17 @@ def colours() -> str:
     lines = [f":root {{ --paper: light-dark(#fcfcfd, {ground}); --closed: light-dark(#e3e8ee, #2b343e); }}"]
     lines += [rule("rect", "fill", light, light, night) for light, night in GROUNDS.items()]
     lines += [rule("text", "stroke", "#fcfcfd", "#fcfcfd", ground), rule("rect", "stroke", "#ced4da", "#c3cad2", "#3d4854")]
-    lines += [rule(f":is(text, tspan)", "fill", light, light, night) for light, night in WRITING.items()]
+    lines += [rule(":is(text, tspan)", "fill", drawn, *pair) for drawn, pair in WRITING.items()]
     for hue in HUES:
         light, night = legible(hue, "#eff1f4", "#000000"), legible(hue, deep, "#ffffff")
         lines += [rule("*", part, hue, light, night) for part in ("fill", "stroke")]
     lines += [rule("*", part, INK, INK, "#9aa7b4") for part in ("fill", "stroke")]
     for fill, line in dict.fromkeys(FILLS.values()):
         if fill != line:
-            lines += [rule("rect", "fill", fill, fill, mixed(line, "#10151a", 0.78)), rule("rect", "stroke", line, line, mixed(line, "#ffffff", 0.15))]
+            lines += [
+                rule("rect", "fill", fill, fill, mixed(line, "#10151a", 0.78)),
+                rule("rect", "stroke", line, line, mixed(line, "#ffffff", 0.15)),
+            ]
         else:
             lines += [rule("rect", part, fill, fill, "#46515d") for part in ("fill", "stroke")]
     return "\n".join(dict.fromkeys(lines)) + "\n"

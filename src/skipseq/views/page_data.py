@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 from skipseq.check.graph import Edge, Frame, Graph, Node, ValueInfo, specs_in
 from skipseq.check.report import spec_text
 
-from .folding import Arrow, Unit
 from .labels import text_width
 from .layout import DrawnArrow, DrawnBox, DrawnFrame, Picture
+from .plan import Arrow, Unit
 from .rows import skip_values
 from .summary import Summary
 from .terminal import exact, plural, size_text
@@ -84,18 +84,18 @@ class PageData:
         value = self.graph.values[edge.value]
         facts = [("from", self.giver(value)), ("to", self.reader(edge.reader))]
         if len(value.readers) > 1:
-            facts.append(("all readers", "; ".join(map(self.reader, value.readers))))
+            facts += [("all readers", self.reader(position)) for position in value.readers]
         return [*facts, *self.value_facts(value), ("lifetime", self.lifetime(value)), *self.share(value)]
 
-    def table_row(self, edge: int) -> list[str]:
-        """A skip in the table: from, to, how long, its shape, its bytes, and its share of the peak."""
+    def table_row(self, edge: int) -> tuple[list[str], list[str]]:
+        """A skip in the table: its ends; and how long it is held, its shape, its bytes and its share of the peak."""
         found = self.graph.edges[edge]
         value = self.graph.values[found.value]
         lives = plural(self.graph.last_reader(value) - value.giver, "operation")
         held = "all operations" if found.value in self.graph.inputs else lives
         size = self.graph.bytes_of(value)
-        row = [self.giver(value), self.reader(found.reader), held, spec_text(value.spec), "" if size is None else size_text(size)]
-        return [*row, *(share.partition(" of ")[0] for _, share in self.share(value))]
+        share = [text.partition(" of ")[0] for _, text in self.share(value)]
+        return [self.giver(value), self.reader(found.reader)], [held, spec_text(value.spec), size_text(size or 0), *share]
 
     def value_facts(self, value: ValueInfo) -> Facts:
         """What a value is, as far as that is known."""
@@ -176,8 +176,7 @@ class PageData:
     def end_facts(self, value: ValueInfo) -> Facts:
         """What is told about a value where it is an input or an output."""
         facts = [("from", self.giver(value))] if value.giver >= 0 else []
-        if value.readers:
-            facts.append(("read by", "; ".join(map(self.reader, value.readers))))
+        facts += [("read by", self.reader(position)) for position in value.readers]
         return [*facts, *self.value_facts(value), ("lifetime", self.lifetime(value)), *self.share(value)]
 
     def frame_data(self, frame: Frame) -> dict[str, Any]:
@@ -222,7 +221,7 @@ class PageData:
     def box_label(self, unit: Unit) -> str:
         """What is read aloud for a box."""
         if unit.value is not None:
-            parts = [unit.kind, self.names.short(unit.value)]
+            parts = [unit.kind, unit.rows[0].text]
             return " ".join([*dict.fromkeys(parts), unit.shape]).strip()
         first, last = (self.graph.nodes[unit.positions[k]] for k in (0, -1))
         rows = ", ".join(f"{row.text} {row.detail}".strip() for row in unit.rows)
@@ -272,7 +271,11 @@ class PageData:
 
 def holds(frame: DrawnFrame, box: DrawnBox) -> bool:
     """Whether a box is drawn in a frame."""
-    return frame.number in box.unit.frames and frame.x <= box.x <= frame.x + frame.width and frame.y <= box.y <= frame.y + frame.height
+    return (
+        frame.number in box.unit.frames
+        and frame.x <= box.x <= frame.x + frame.width
+        and frame.y <= box.y <= frame.y + frame.height
+    )
 
 
 def is_drawn_as(edge: Edge, arrow: Arrow, units: Sequence[Unit]) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import log2
 
 from .boxes import PAD, PORT, Box, Placed
-from .folding import Arrow, Plan
 from .labels import text_width
+from .plan import Arrow, Plan
 
 __all__ = ["LABEL", "Blocked", "Port", "Route", "Way", "thickness", "ways", "with_ports"]
 
@@ -44,14 +44,14 @@ class Route:
     start: float
     end: float
     width: float
-    #: Its parts that go up or down: where, and between which heights.
-    verticals: tuple[tuple[float, int, int], ...] = ()
+    #: Its parts that go up or down: where, between which heights, and at which box.
+    verticals: tuple[tuple[float, int, int, Box], ...] = ()
 
     def __post_init__(self) -> None:
         found = []
         for x, box in ((self.start, self.source), (self.end, self.target)):
             if box is not None and self.level != middle(box):
-                found.append((x, min(self.level, middle(box)), max(self.level, middle(box))))
+                found.append((x, min(self.level, middle(box)), max(self.level, middle(box)), box))
         self.verticals = tuple(found)
 
     @property
@@ -185,8 +185,21 @@ def is_free(route: Route, boxes: Sequence[Box], found: Sequence[Route]) -> bool:
             return False
         if any(each.level == route.level and overlap(each, route) for each in found):
             return False
-    return not any(
-        low < middle(box) < high and box.x - APART < x < box.right + APART for x, low, high in route.verticals for box in others
+    if any(
+        low < middle(box) < high and box.x - APART < x < box.right + APART
+        for x, low, high, _ in route.verticals
+        for box in others
+    ):
+        return False
+    return not any(one_above_the_other(route, each) for each in found)
+
+
+def one_above_the_other(one: Route, other: Route) -> bool:
+    """Whether two arrows could go up or down along each other: at boxes one of which hangs over the other."""
+    return any(
+        box is not beside and box.x < beside.right and beside.x < box.right and low <= top and bottom <= high
+        for _, low, high, box in one.verticals
+        for _, bottom, top, beside in other.verticals
     )
 
 
@@ -202,7 +215,7 @@ def overlap(one: Route, other: Route) -> bool:
 
 def cost(route: Route, found: Sequence[Route], spans: Sequence[tuple[float, float, int, int, set[int]]]) -> float:
     """How much a way costs."""
-    rows = sum(high - low for _, low, high in route.verticals) / 2
+    rows = sum(high - low for _, low, high, _ in route.verticals) / 2
     known = [middle(box) for box in (route.source, route.target) if box is not None]
     total = ROW * rows + (0 if route.level % 2 else GUTTER) + (BELOW if route.level > known[0] else 0)
     if route.arrow.main:
@@ -222,7 +235,7 @@ def crossings(one: Route, other: Route) -> int:
         return 0
     count = 0
     for upright, across in ((one, other), (other, one)):
-        for x, low, high in upright.verticals:
+        for x, low, high, _ in upright.verticals:
             count += low < across.level < high and across.start + 1 < x < across.end - 1
     return count
 
