@@ -170,7 +170,7 @@ def test_two_operands_without_here() -> None:
         "Write add(here, 'enc1', 'enc2'), or take(add('enc1', 'enc2')) to leave it out.",
     )
     text = refused(lambda: Sequential(save("a"), linear(), save("b"), nn.Tanh(), call(nn.Bilinear(4, 4, 4), "a", "b")))
-    says(text, "net[4] call(Bilinear(", "does not say where the running value goes", ", here, 'a', 'b')")
+    says(text, "net[4] call(nn.Bilinear(", "does not say where the running value goes", ", here, 'a', 'b')")
     text = refused(lambda: Sequential(linear(), sub(1.0, "input")))
     says(text, "Write sub(here, 1.0, 'input'), or take(sub(1.0, 'input')) to leave it out.")
 
@@ -384,7 +384,7 @@ def test_a_module_hidden_anywhere(place: str) -> None:
         "append": lambda: net.append(hiding),
         "skips": lambda: Sequential(linear(), nn.Tanh(), skips={"1": add(via("0", hiding))}),
     }
-    says(refused(builds[place]), "hides Linear(", "Make the layer an entry")
+    says(refused(builds[place]), "hides nn.Linear(", "Make the layer an entry")
 
 
 def test_functions_that_hide_nothing_are_fine() -> None:

@@ -437,7 +437,7 @@ def test_modules_hidden_in_functions_are_refused(name: str) -> None:
         lambda: Sequential(linear(), call(function, here)),
         lambda: Sequential(linear(), add(via("input", function))),
     ):
-        assert "hides Linear" in refused(build)
+        assert "hides nn.Linear" in refused(build)
 
 
 # ------------------------------------------------------------------------------------------------------------- errors

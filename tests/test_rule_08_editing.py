@@ -337,7 +337,7 @@ def test_a_call_and_its_layer_are_edited_as_one() -> None:
     assert torch.equal(net(value), net[4](second(h, h.tanh())))
     assert len(net) == 5
     popped = net.pop(3)
-    assert repr(popped).startswith("call(Bilinear(")
+    assert repr(popped).startswith("call(nn.Bilinear(")
     assert len(net) == 4
     assert list(net._modules) == ["0", "save_0", "1", "2"]
     assert torch.equal(net(value), net[3](h.tanh()))

@@ -63,10 +63,10 @@ def join_fault(container: nn.Module, wiring: Wiring, step: Join, values: Sequenc
         advice = "Move one of them, or put the whole network and its inputs on one device."
         return DeviceError(place_of(step), text, met, advice)
     shapes = [tuple(tensor.shape) for tensor in tensors]
-    if step.operator == "cat" and (short_of := [shape for shape in shapes if not has_dimension(shape, step.dim)]):
-        text = f"{word} cannot concatenate values along dimension {step.dim}"
-        advice = f"A value of {len(short_of[0])} dimension{'s' * (len(short_of[0]) != 1)} has no such dimension."
-        return ShapeError(place_of(step), text, met, f"{advice}\n{repair or 'Write dim=-1 for the last dimension.'}")
+    if step.operator == "cat" and len({len(shape) for shape in shapes}) == 1 and not has_dimension(shapes[0], step.dim):
+        count = f"{len(shapes[0])} dimension{'s' * (len(shapes[0]) != 1)}"
+        text = f"{word} cannot concatenate values of {count} along dimension {step.dim}"
+        return ShapeError(place_of(step), text, met, repair or "Write a dimension that they have.")
     if not joinable(step, shapes) or (step.broadcast and not can_broadcast(step, shapes)):
         text = f"{word} cannot {VERBS[step.operator]} values of different shapes"
         return ShapeError(place_of(step), text, met, shape_advice(step, shapes, repair))

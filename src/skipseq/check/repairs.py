@@ -168,7 +168,7 @@ def repair_join(meeting: Meeting) -> JoinRepair | None:
         return pick_part(meeting)
     if len(shapes) != len(meeting.takes):
         return None
-    if meeting.step.operator == "cat" and not all(has_dimension(shape, meeting.step.dim) for shape in shapes):
+    if meeting.step.operator == "cat" and not any(has_dimension(shape, meeting.step.dim) for shape in shapes):
         result = meeting.attempt(meeting.takes, dim=-1)
         return None if result is None else JoinRepair(f"Write {meeting.write(dim=-1)}.", result)
     if meeting.step.broadcast:

@@ -213,7 +213,7 @@ class Composer(Scope):
                 "joins a value with itself.",
                 "Name each value once; for a square or a double, write call(torch.square) or mul(2.0).",
             )
-        like = takes[words.running_at(operands)]
+        like = takes[words.running_at(operands)] if takes else self.running
         for i, key in enumerate(joined.projections, len(takes) - len(joined.projections)):
             if key is not None:
                 value = self.apply(words.layer_of(word, key), (self.key, key), (takes[i], like))
