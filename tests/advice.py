@@ -33,8 +33,8 @@ NAMES = {
 #: Advice that leaves something to the user to find out.
 FREE = (
     "It says:", "The first dimension is the batch", "Keep the size in the layers between", "Move one of them", "Write net.to(",
-    "Leave it out, or put it where", "Both must belong together", "Write layers that keep", "Name the ", "Bring one", "Project one of them",
-    "Write a dimension that they have", "Use a larger input.",
+    "Leave it out, or put it where", "Both must belong together", "Write layers that keep", "Name the ", "Bring one", "Give it ",
+    "Project one of them", "Write a dimension that they have", "Use a larger input.",
 )  # fmt: skip
 
 

@@ -340,7 +340,7 @@ def entry_text(root: nn.Module, operation: Operation) -> str:
 
 
 #: What a layer raises for values that it cannot take; anything else is an error of its own.
-EXPLAINED = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, NotImplementedError)
+EXPLAINED = (RuntimeError, ValueError, IndexError, TypeError, AttributeError, AssertionError, NotImplementedError)
 
 
 def is_undecided(error: Exception) -> bool:
