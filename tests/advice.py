@@ -33,8 +33,8 @@ NAMES = {
 #: Advice that leaves something to the user to find out.
 FREE = (
     "It says:", "The first dimension is the batch", "Keep the size in the layers between", "Move one of them", "Write net.to(",
-    "Leave it out, or put it where", "Both must belong together", "Write layers that keep", "Name the ", "Bring one", "Give it ",
-    "Project one of them", "Write a dimension that they have", "Use a larger input.",
+    "Leave it out, or put it where", "Both must belong together", "Write layers that keep", "Name the ", "Bring one",
+    "Give it ", "Project one of them", "Write a dimension that they have", "Use a larger input.",
 )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def read(line: str, fault: ValueFault) -> Iterator[Callable[[Broken], str]]:
     elif found := re.findall(r"(nn\.\w+\([^A-Z]*?\)) at net([\w.\[\]]*\])", line):
         yield lambda broken: [broken.write(where, text) for text, where in found] and place
     elif line == "Write broadcast=True.":
-        yield lambda broken: rewrite(broken, place, lambda text: re.sub(r"\)(\)?)$", r", broadcast=True)\1", text))
+        yield lambda broken: rewrite(broken, place, broadcasting)
     elif match := re.fullmatch(r"Write (via\('(\w+)', .*\)) for '\w+'\.", line):
         yield lambda broken: rewrite(broken, place, lambda text: text.replace(repr(match[2]), match[1]))
     elif match := re.fullmatch(r"Write one label for each part of the tuple(?:: |; this is no tuple: )(save\(.*\))\.", line):
@@ -139,6 +139,12 @@ def read(line: str, fault: ValueFault) -> Iterator[Callable[[Broken], str]]:
         yield lambda broken: broken.net.to_empty(device=match[1]) and place
     else:
         raise AssertionError(f"nobody knows how to follow {line!r}")
+
+
+def broadcasting(text: str) -> str:
+    """A join, which may stand in a take, that repeats its values."""
+    end = 2 if text.startswith("take(") else 1
+    return f"{text[:-end]}, broadcast=True{text[-end:]}"
 
 
 def layer_of(fault: ValueFault) -> str:

@@ -189,6 +189,8 @@ SPACE: dict[str, Misfit] = {
     "tokens and a label": Misfit(
         lambda: Sequential(nn.Linear(8, 16), add("t"), inputs=("x", "t")), {"x": (2, 5, 8), "t": (2, 16)}
     ),
+    "cat along a missing dimension": Misfit(lambda: Sequential(nn.Linear(8, 8), cat("input", dim=2)), (4, 8)),
+    "broadcasting that does not help": Misfit(lambda: Sequential(nn.Linear(8, 5), add("input", broadcast=True)), (4, 8)),
     "another batch": Misfit(lambda: Sequential(nn.Linear(8, 8), cat("t"), inputs=("x", "t")), {"x": (4, 8), "t": (1, 8)}),
     "another batch, add": Misfit(lambda: Sequential(nn.Linear(8, 8), add("t"), inputs=("x", "t")), {"x": (4, 8), "t": (3, 8)}),
     "Flatten(0)": Misfit(lambda: Sequential(conv(3, 8), nn.Flatten(0), nn.Linear(8 * 36, 10)), (2, 3, 8, 8)),
@@ -201,6 +203,9 @@ SPACE: dict[str, Misfit] = {
         lambda: Sequential(*[layer for _ in range(4) for layer in (conv(1, 1, padding=1), nn.MaxPool2d(2))]), (1, 1, 8, 8)
     ),
     "an average pool too deep": Misfit(lambda: Sequential(nn.AvgPool1d(3), nn.AvgPool1d(3)), (1, 2, 8)),
+    "an average pool that looks at no padding": Misfit(lambda: Sequential(nn.AvgPool3d(3, 2, 1)), (1, 2, 2, 2, 2)),
+    "a pool padded too much": Misfit(lambda: Sequential(nn.MaxPool2d(3, padding=2)), (1, 2, 2, 2)),
+    "circular padding": Misfit(lambda: Sequential(nn.CircularPad1d((1, 4)), nn.Conv1d(2, 4, 3)), (1, 2, 3)),
     "reflection padding": Misfit(lambda: Sequential(nn.ReflectionPad2d(4), conv(3, 4)), (1, 3, 4, 4)),
 }
 
@@ -219,6 +224,8 @@ RANK: dict[str, Misfit] = {
         lambda: Sequential(conv(3, 64), nn.AdaptiveAvgPool2d(1), nn.Linear(64, 10)), (4, 3, 32, 32)
     ),
     "Conv1d and no Flatten": Misfit(lambda: Sequential(nn.Conv1d(4, 8, 3), nn.Linear(8, 2)), (2, 4, 16)),
+    "Conv1d, no Flatten and wrong features": Misfit(lambda: Sequential(nn.Conv1d(4, 8, 3), nn.Linear(100, 2)), (2, 4, 16)),
+    "tokens and wrong features": Misfit(lambda: Sequential(nn.Linear(4, 8), nn.Linear(100, 2)), (2, 5, 4)),
     "a vector into ConvTranspose2d": Misfit(
         lambda: Sequential(nn.ConvTranspose2d(100, 64, 4), nn.ReLU(), nn.ConvTranspose2d(64, 3, 4, 2, 1)), (8, 100)
     ),

@@ -54,6 +54,7 @@ SEQUENCES: dict[str, Misfit] = {
     ),
     "GRU": Misfit(lambda: Sequential(nn.GRU(8, 16, num_layers=2, bidirectional=True), pick[0], nn.GRU(16, 4)), (7, 2, 8)),
     "LSTM of pictures": Misfit(lambda: Sequential(conv(3, 8), nn.LSTM(36, 16)), (2, 3, 8, 8)),
+    "LSTM of channels": Misfit(lambda: Sequential(nn.Conv1d(4, 8, 3), nn.LSTM(8, 16, batch_first=True), pick[0]), (2, 4, 16)),
     "LSTM of a vector": Misfit(lambda: Sequential(nn.Linear(8, 8), nn.LSTM(8, 16)), (8,)),
     "LSTMCell": Misfit(lambda: Sequential(nn.LSTMCell(8, 16), pick[0]), (4, 10)),
     "GRUCell of a sequence": Misfit(lambda: Sequential(nn.GRUCell(8, 16)), (4, 10, 8)),

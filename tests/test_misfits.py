@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from functools import cache
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from skipseq import Sequential, add, call, here, pick, save
+from skipseq import Sequential, add, call, cat, here, mul, pick, save, sub, via
 from skipseq.errors import DeviceError, ShapeError, ValueFault, WiringError
 
 from .advice import Broken, ways_out
@@ -27,7 +30,7 @@ ROWS = {f"{group}: {name}": row for group, rows in MISFITS.items() for name, row
 each_row = pytest.mark.parametrize("name", ROWS)
 
 
-def given(row: Misfit) -> Any:
+def input_of(row: Misfit) -> Any:
     """An input with numbers."""
     if callable(row.given):
         return row.given()
@@ -54,7 +57,7 @@ def fault_of(run: Callable[[], object]) -> ValueFault | None:
 @cache
 def told(name: str) -> ValueFault:
     """What a check says about a network that does not fit."""
-    fault = fault_of(lambda: ROWS[name].build().check(given(ROWS[name])))
+    fault = fault_of(lambda: ROWS[name].build().check(input_of(ROWS[name])))
     assert fault is not None
     return fault
 
@@ -79,9 +82,9 @@ def test_a_check_and_a_call_tell_the_same(name: str) -> None:
         with pytest.raises(Exception) as caught:  # noqa: PT012
             if parts_called:
                 with everything_called(net):
-                    called(net, given(row))
+                    called(net, input_of(row))
             else:
-                called(net, given(row))
+                called(net, input_of(row))
         if row.own:
             assert not isinstance(caught.value, ValueFault)
             assert caught.value.__notes__ == [f"at {text.splitlines()[0].partition(' cannot')[0].replace(' ', ', in ', 1)}"]
@@ -111,7 +114,7 @@ def test_every_way_out_works(name: str) -> None:
     fault = told(name)
     torch.manual_seed(0)
     for line, way in ways_out(fault):
-        broken = Broken(row.build(), given(row))
+        broken = Broken(row.build(), input_of(row))
         place = way(broken)
         after = fault_of(lambda broken=broken: broken.net.check(broken.given))
         assert after is None or not same_fault(after, fault, place), f"{line}\nleads to\n{after}"
@@ -127,7 +130,7 @@ def same_fault(after: ValueFault, before: ValueFault, place: str) -> bool:
 @each_row
 def test_who_follows_the_advice_gets_a_network_that_runs(name: str) -> None:
     row = ROWS[name]
-    broken, steps = Broken(row.build(), given(row)), 0
+    broken, steps = Broken(row.build(), input_of(row)), 0
     while (fault := fault_of(lambda: broken.net.check(broken.given))) is not None:
         ways = ways_out(fault)
         if not ways:
@@ -147,9 +150,35 @@ def shape_of(value: Any) -> Any:
     return tuple(shape_of(each) for each in value) if isinstance(value, tuple) else tuple(value.shape)
 
 
+@settings(max_examples=40)
+@given(st.data())
+def test_joins_of_any_values(data: st.DataObject) -> None:
+    """Whatever meets in a join: a check and a call agree, and every way out that they tell works."""
+    word = data.draw(st.sampled_from([cat, add, mul, sub]))
+    operands = data.draw(st.sampled_from([("t",), ("t", here), (via("t", nn.Tanh()),), (here, "t", "u")]))
+    options = data.draw(st.sampled_from([{}, {}, {"fit": "crop"}, {"fit": "pad", "like": here}]))
+    shape = data.draw(st.tuples(st.just(2), *[st.sampled_from([1, 4, 5, 8, 9])] * data.draw(st.integers(1, 3))))
+    others = [data.draw(st.one_of(like(shape), st.just(shape[:2]), st.just((*shape, 4)))) for _ in "tu"]
+    layer = nn.Linear(shape[-1], shape[-1]) if data.draw(st.booleans()) else nn.Dropout()
+    net = Sequential(layer, word(*operands, **options), inputs=("x", "t", "u"))
+    x = {name: torch.randn(each) for name, each in zip("xtu", (shape, *others), strict=True)}
+    fault = fault_of(lambda: net.check(x))
+    assert str(fault_of(lambda: net(**x))) == str(fault)
+    for line, way in ways_out(fault) if fault is not None else ():
+        broken = Broken(copy.deepcopy(net), x)
+        way(broken)
+        assert fault_of(lambda broken=broken: called(broken.net, x)) is None, f"{line}, in\n{fault}"
+
+
+def like(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[int, ...]]:
+    """Shapes that differ from one a little."""
+    return st.tuples(st.just(2), *(st.sampled_from([extent, extent, extent + 1, 2 * extent]) for extent in shape[1:]))
+
+
 #: Where the user has to know what was meant.
 WITHOUT = {
     "channels: LocalResponseNorm", "channels: Cosine", "space: another batch", "space: another batch, add",
+    "space: broadcasting that does not help",
     "rank: MaxPool2d of features", "rank: Upsample of features", "sequences: LSTM of a vector", "sequences: a pick of a tensor",
     "sequences: a last step of features", "sequences: MultiheadAttention, batch", "types: an input without numbers",
     "types: values on two devices", "nested: behind call", "nested: a function of one's own", "nested: a lambda",

@@ -8,11 +8,13 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from playwright.sync_api import Browser, Locator, Route, expect, sync_playwright
 from playwright.sync_api import Page as Tab
 from torch import nn
@@ -22,10 +24,8 @@ from skipseq.check.graph import Graph
 from skipseq.views.page import Page
 from skipseq.views.page_colours import contrast
 
+from .random_networks import Network, networks
 from .view_networks import NETWORKS, nested_unet, resnet, transformer, unet_plus_plus
-
-# One browser is enough where pytest-xdist is asked to keep groups together.
-pytestmark = pytest.mark.xdist_group("browser")
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
@@ -160,15 +160,13 @@ def test_a_selected_skip_shows_its_ends_and_tells_about_itself(open_page: Opened
         "lifetime", "given by operation 2 of 19, read last by operation 16: held for 14 operations",
         "share of the peak", "23% of 560.0 KiB at decoder.cat_1",
     ]  # fmt: skip
-    tab.wait_for_function("getComputedStyle(document.querySelector('.node:not(.on)')).opacity < 0.3")
-    assert {each.get_attribute("data-node") for each in tab.locator(".node").all() if opacity(each) == 1} == {"0 1", "15"}
+    for other in tab.locator(".node:not(.on)").all():
+        expect(other).to_have_css("opacity", "0.22")
+    for end in tab.locator(".node.on").all():
+        expect(end).to_have_css("opacity", "1")
     tab.keyboard.press("Escape")
     assert marked(tab) == set()
     expect(arc(tab, "x1")).to_have_attribute("aria-pressed", "false")
-
-
-def opacity(element: Locator) -> float:
-    return float(element.evaluate("(each) => getComputedStyle(each).opacity"))
 
 
 def test_pointing_tells_for_a_while_and_a_click_keeps(open_page: Opened) -> None:
@@ -307,6 +305,9 @@ def check_folded(graph: Graph, tab: Tab, folded: set[int]) -> Seen:
         else:
             assert len(seen.boxes[start]) > 1, "only a container in several lines has arrows from itself to itself"
     assert drawn == meant(graph, seen, folded)
+    ends = [(arrow["value"], point) for arrow in seen.arrows for point in (arrow["points"][0], arrow["tip"])]
+    for (value, (x, y)), (other, (u, v)) in combinations(ends, 2):
+        assert value == other or abs(x - u) + abs(y - v) > 3, "arrows of different values touch a box in different places"
     return seen
 
 
@@ -391,6 +392,57 @@ def test_arrows_tell_the_wiring_however_containers_are_folded(open_page: Opened,
             fold_button(tab, graph.frames[number].name).click()
             folded ^= {number}
             check_folded(graph, tab, folded)
+
+
+def test_arrows_tell_the_wiring_of_random_networks_however_they_are_folded(open_page: Opened) -> None:
+    folds = []
+
+    @given(networks(), st.data())
+    @settings(max_examples=14)
+    def check(network: Network, data: st.DataObject) -> None:
+        page = network.net.page()
+        graph = page.summary.graph
+        if not graph.frames:
+            return
+        tab = open_page(page)
+        drawn = {int(each.get_attribute("data-frame") or "") for each in tab.locator("svg:not([hidden]) .frame").all()}
+        folded: set[int] = set()
+        for number in data.draw(st.lists(st.sampled_from(sorted(drawn)), max_size=3)) if drawn else ():
+            tab.evaluate("(number) => toggle(number)", number)
+            folded ^= {number}
+            folds.append(check_folded(graph, tab, folded))
+
+    check()
+    assert len(folds) > 5
+
+
+def test_arrows_that_leave_a_folded_container_upwards_stay_apart(open_page: Opened) -> None:
+    giver = Sequential(*(each for k in range(9) for each in (nn.Linear(4, 4), save(f"x{k}"))))
+    page = Sequential(("giver", giver), nn.Tanh(), *(add(f"x{k}") for k in range(9))).page((2, 4))
+    tab = open_page(page)
+    check_folded(page.summary.graph, tab, set())
+    fold_button(tab, "giver").click()
+    seen = check_folded(page.summary.graph, tab, {0})
+    ((_, top, _, _),) = seen.boxes["frame", 0]
+    upwards = sorted(arrow["points"][0][0] for arrow in seen.arrows if abs(arrow["points"][0][1] - top) < 0.7)
+    assert len(upwards) > 4, "this test is about arrows that leave at the top"
+    assert all(right - left > 12 for left, right in pairwise(upwards))
+
+
+def test_what_is_drawn_anew_looks_as_it_was_drawn(open_page: Opened) -> None:
+    tab = open_page(page_of(resnet()))
+    pairs = tab.evaluate(
+        """() => views[0].picture.arrows.flatMap(({ points, thickness }, k) => {
+      const size = 5 + thickness * 1.2, { drawn, tip } = views[0].arcs[k];
+      return [[lineText(points, size), drawn], [headText(points, size), tip]];
+    })"""
+    )
+    assert len(pairs) > 40
+    for new, old in pairs:
+        assert re.sub(r"[-\d.]+", "0", new) == re.sub(r"[-\d.]+", "0", old)
+        assert [float(each) for each in re.findall(r"[-\d.]+", new)] == pytest.approx(
+            [float(each) for each in re.findall(r"[-\d.]+", old)], abs=0.11
+        )
 
 
 def test_a_container_in_two_lines_and_containers_in_containers_fold(open_page: Opened) -> None:
@@ -621,7 +673,7 @@ def least_contrast(tab: Tab) -> float:
     assert len(pairs) > 60
     hexes = [(in_hex(one), in_hex(other), text) for one, other, text in pairs]
     worst = min(hexes, key=lambda each: contrast(each[0], each[1]))
-    print(f"{worst[2]!r} is {worst[0]} on {worst[1]}")
+    print(f"{worst[2]!r} is {worst[0]} on {worst[1]}")  # shown where the test fails
     return contrast(worst[0], worst[1])
 
 

@@ -37,6 +37,10 @@ def pool_problem(module: Any, x: Tensor, _: bool | None) -> Problem | None:
         if shape[d] + 2 * counts < dilation * (size - 1) + 1:
             text = f"its kernel of {size} is larger than dimension {len(shape) + d} of its input, which is {shape[d]}"
             return Problem(text, (), "Leave it out.", small=True)
+        if 2 * padding > size:
+            text = f"its padding of {padding} is more than half of its kernel of {size}"
+            halves = tuple(each // 2 for each in in_each_dimension(kernel, rank))
+            return Problem(text, tuple(rebuilt(module, padding=halves)))
     return None
 
 

@@ -52,7 +52,7 @@ class Page:
         """The page as text."""
         pictures = list(pictures_of(self.summary.graph))
         style = read("page.css") + colours()
-        script = "\n".join(("'use strict';", read("page_fold.js"), read("page.js")))
+        script = "\n".join(("'use strict';", *map(read, ("page_fold.js", "page_view.js", "page.js"))))
         parts = {
             "heading": escape(self.heading),
             "title": escape(self.summary.graph.title),
@@ -111,7 +111,7 @@ def pictures_of(graph: Graph) -> Iterator[Picture]:
 def json_text(data: object) -> str:
     """Data as JSON that can stand in a page: no text in it ends the script element."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return text.replace("<", "\\u003c")
 
 
 def fingerprint(text: str) -> str:
