@@ -10,8 +10,8 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from skipseq.check.graph import Graph
-from skipseq.views.drawing import Drawing
-from skipseq.views.labels import text_width
+from skipseq.views.drawing.drawing import Drawing
+from skipseq.views.drawing.labels import text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
 

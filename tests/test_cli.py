@@ -26,7 +26,7 @@ from skipseq.cli import demo
 from skipseq.cli.app import app
 from skipseq.cli.inputs import given_to, read_inputs
 from skipseq.cli.told import UsageError
-from skipseq.views.drawing import Drawing
+from skipseq.views.drawing.drawing import Drawing
 
 ROOT = Path(__file__).parent.parent
 

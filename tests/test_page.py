@@ -21,8 +21,8 @@ from torch import nn
 
 from skipseq import Residual, Sequential, add, cat, save
 from skipseq.check.graph import Graph
-from skipseq.views.page import Page
-from skipseq.views.page_colours import contrast
+from skipseq.views.page.colours import contrast
+from skipseq.views.page.page import Page
 
 from .random_networks import Network, networks
 from .view_networks import NETWORKS, nested_unet, resnet, transformer, unet_plus_plus

@@ -18,7 +18,7 @@ from skipseq import Sequential, add, cat, save, take
 from skipseq.check.graph import Graph
 from skipseq.errors import CallError, ShapeError, WiringError
 from skipseq.views import terminal
-from skipseq.views.summary import Summary
+from skipseq.views.table.summary import Summary
 
 from .random_networks import WIDTH, Network, networks
 from .test_rule_06_memory import peak as measured_peak

@@ -18,7 +18,7 @@ from .told import UsageError, guarded, print_json
 
 if TYPE_CHECKING:
     from skipseq.run import Sequential
-    from skipseq.views.drawing import Drawing
+    from skipseq.views.drawing.drawing import Drawing
 
 __all__ = ["app"]
 

@@ -9,9 +9,9 @@ from torch.nn.parameter import is_lazy
 from skipseq.check.graph import Graph
 from skipseq.check.report import Report, check_network, network_graph
 from skipseq.errors import WiringError
-from skipseq.views.drawing import Drawing
-from skipseq.views.page import Page
-from skipseq.views.summary import Summary
+from skipseq.views.drawing.drawing import Drawing
+from skipseq.views.page.page import Page
+from skipseq.views.table.summary import Summary
 from skipseq.wiring import Value
 
 from .calls import bind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .drawing import FILLS, HUES, INK
+from skipseq.views.drawing.drawing import FILLS, HUES, INK
 
 __all__ = ["colours"]
 

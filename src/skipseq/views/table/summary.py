@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from skipseq.check.graph import Graph
+from skipseq.views import terminal
+from skipseq.views.terminal import Piece, count_text, cut, exact, length, plural, shape_text, size_text
 
-from . import terminal
 from .lanes import LaneLine, draw_lanes, in_ascii
 from .rows import Held, Names, Row, held_at, rows_of, skip_values
-from .terminal import Piece, count_text, cut, exact, length, plural, shape_text, size_text
 
 __all__ = ["Summary"]
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from string import Template
 
 from skipseq.check.graph import Graph
+from skipseq.views.drawing.drawing import svg_text, write_whole
+from skipseq.views.drawing.layout import Picture, lay_out
+from skipseq.views.table.summary import Summary, Table, trained
+from skipseq.views.terminal import exact, size_text
 
-from .drawing import svg_text, write_whole
-from .layout import Picture, lay_out
-from .page_colours import colours
-from .page_data import PageData, listed_skips
-from .summary import Summary, Table, trained
-from .terminal import exact, size_text
+from .colours import colours
+from .data import PageData, listed_skips
 
 __all__ = ["Page"]
 

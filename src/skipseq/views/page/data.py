@@ -7,13 +7,12 @@ from typing import Any, TypeAlias
 
 from skipseq.check.graph import Edge, Frame, Graph, Node, ValueInfo, specs_in
 from skipseq.check.report import spec_text
-
-from .labels import text_width
-from .layout import DrawnArrow, DrawnBox, DrawnFrame, Picture
-from .plan import Arrow, Unit
-from .rows import skip_values
-from .summary import Summary
-from .terminal import exact, plural, size_text
+from skipseq.views.drawing.labels import text_width
+from skipseq.views.drawing.layout import DrawnArrow, DrawnBox, DrawnFrame, Picture
+from skipseq.views.drawing.plan import Arrow, Unit
+from skipseq.views.table.rows import skip_values
+from skipseq.views.table.summary import Summary
+from skipseq.views.terminal import exact, plural, size_text
 
 __all__ = ["Facts", "PageData", "listed_skips"]
 

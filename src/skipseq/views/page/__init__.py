@@ -1,0 +1,3 @@
+"""The page: one HTML file with the drawing to select, fold and search in."""
+
+__all__: list[str] = []
