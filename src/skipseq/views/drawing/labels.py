@@ -48,7 +48,7 @@ def clipped(text: str, width: float, size: float) -> str:
 def layer_label(text: str) -> tuple[str, str]:
     """A layer in a few words: its class or function, and what it is made with.
 
-    >>> from skipseq.views.labels import layer_label
+    >>> from skipseq.views.drawing.labels import layer_label
     >>> layer_label("nn.Conv2d(3, 16, 4, stride=2, padding=1)")
     ('Conv2d', '3→16, 4×4, ÷2')
     """
