@@ -423,6 +423,16 @@ def test_in_place_behind_the_last_reader_is_fine() -> None:
     assert net.check((3, 4)).findings == ()
 
 
+def test_many_faults_are_counted_and_the_first_ones_told() -> None:
+    net = Sequential(*[layer for _ in range(40) for layer in (nn.Linear(4, 5), nn.Linear(4, 4))])
+    with pytest.raises(ShapeError) as caught:
+        net.check(("N", 4))
+    assert len(caught.value.others) == 39
+    lines = str(caught.value).splitlines()
+    assert lines[4] == "39 more faults:"
+    assert lines[-1] == "  and 19 more."
+
+
 # Findings
 
 

@@ -69,6 +69,10 @@ class Met:
         return f"{self.name} is {self.what}{origin}{' ' * bool(self.giver)}{self.giver}"
 
 
+#: How many further faults are told in full.
+SHOWN = 20
+
+
 class ValueFault(SkipseqError, RuntimeError):
     """A fault of the values of one call, found at one step.
 
@@ -102,7 +106,9 @@ class ValueFault(SkipseqError, RuntimeError):
         if not self.others:
             return self.told()
         count = "1 more fault" if len(self.others) == 1 else f"{len(self.others)} more faults"
-        return "\n".join([self.told(), f"{count}:", *(indented(other.told()) for other in self.others)])
+        shown = [indented(other.told()) for other in self.others[:SHOWN]]
+        rest = [f"  and {len(self.others) - SHOWN} more."] if len(self.others) > SHOWN else []
+        return "\n".join([self.told(), f"{count}:", *shown, *rest])
 
     def told(self) -> str:
         """The text of this fault alone."""

@@ -44,6 +44,10 @@ __all__ = ["EXPLAINED", "UNKNOWN", "Inference", "apart", "entry_text", "opened_i
 UNKNOWN = object()
 
 
+#: For so many faults, repairs are looked for that take another walk: a check of many layers with many faults ends in time.
+SEARCHED = 10
+
+
 def opened_in_check(module: nn.Module) -> nn.Module | None:
     """The container whose operations are walked in place of a module; nothing if its own forward must be called."""
     container = inside(module)
@@ -284,6 +288,7 @@ class Inference:
             known = (self.known(met, value) for met, value in zip(fault.met, operation.reads(), strict=True))
             fault.met = tuple(dict.fromkeys(known))
         self.faults.append(fault)
+        self.probing = self.probing or len(self.faults) >= SEARCHED
 
     def known(self, met: Met, value: Value) -> Met:
         """One of the values that met, with the place and the text of what gives it."""
