@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +28,17 @@ def linear(features_in: int = WIDTH, features_out: int = WIDTH) -> nn.Linear:
 
 def relu_() -> nn.ReLU:
     return nn.ReLU(inplace=True)
+
+
+class Wrapper(nn.Module):
+    """What passes all its arguments on, as checkpointing, compiling and data parallel wrappers do."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module(*args, **kwargs)
 
 
 # Looking on

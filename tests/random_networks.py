@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from hypothesis import reject
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from skipseq import Sequential, add, call, cat, here, mul, pick, save, sub, take, via
+from skipseq.errors import WiringError
 
 WIDTH = 8
 
@@ -297,3 +299,12 @@ def networks(draw: Callable[..., Any], depth: int = 2) -> Network:
         result = tuple(scope.names[name] for name in outputs)
     net = Sequential(*scope.entries, inputs=inputs, outputs=outputs).double()
     return Network(net, scope.operations, values, result)
+
+
+@st.composite
+def unambiguous(draw: Callable[..., Any]) -> Network:
+    """A random network; one whose labels turned out ambiguous is drawn again."""
+    try:
+        return draw(networks())
+    except WiringError:
+        reject()

@@ -17,7 +17,7 @@ from skipseq import Residual, Sequential, UNet, add, call, cat, here, mul, pick,
 from skipseq.errors import CallError, OverwriteError, ShapeError
 from skipseq.wiring import reachable
 
-from .helpers import look_on, x
+from .helpers import Wrapper, look_on, x
 from .random_networks import WIDTH, Network, networks
 
 
@@ -248,15 +248,6 @@ class Doubled(Sequential):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         result = super().forward(*args, **kwargs)
         return torch.cat([result, result], 1)
-
-
-class Wrapper(nn.Module):
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.module(*args, **kwargs)
 
 
 def test_containers_of_every_kind_are_walked_or_called() -> None:

@@ -16,18 +16,7 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoi
 from skipseq import Sequential, add, call, cat, here, mul, save, sub, take, via
 from skipseq.errors import CallError
 
-from .helpers import WIDTH, faults, linear, look_on, parts_of, without_collection, x
-
-
-class Wrapper(nn.Module):
-    """What passes all its arguments on, as checkpointing, compiling and data parallel wrappers do."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.module(*args, **kwargs)
+from .helpers import WIDTH, Wrapper, faults, linear, look_on, parts_of, without_collection, x
 
 
 def encoder() -> Sequential:

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import Phase, given, reject, settings
-from hypothesis import strategies as st
+from hypothesis import Phase, given, settings
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,10 +21,10 @@ from torch.utils._pytree import tree_leaves
 
 import skipseq.run.sequential
 from skipseq import DenseBlock, Sequential, UNet, add, call, cat, here, pick, save, sub, take, via
-from skipseq.errors import ShapeError, WiringError
+from skipseq.errors import ShapeError
 
 from .helpers import look_on, without_collection
-from .random_networks import WIDTH, Network, Operation, networks
+from .random_networks import WIDTH, Network, Operation, unambiguous
 
 # ---------------------------------------------------------------------------------------------------------- measured
 
@@ -325,15 +324,6 @@ def test_recorded_values_live_as_outputs_do() -> None:
     for layer in layers:
         ends.append(calls(layer, ends[-1]))
     assert peak(lambda value: net.record(value, "part.0"), net, given) == calls.bound(given, ends[2], ends[4])
-
-
-@st.composite
-def unambiguous(draw: Callable[..., Any]) -> Network:
-    """A random network; one whose labels turned out ambiguous is drawn again."""
-    try:
-        return draw(networks())
-    except WiringError:
-        reject()
 
 
 @given(unambiguous())

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, reject, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from skipseq import Sequential, add, cat, save, take
 from skipseq.check.graph import Graph
-from skipseq.errors import CallError, ShapeError, WiringError
+from skipseq.errors import CallError, ShapeError
 from skipseq.views import terminal
 from skipseq.views.table.summary import Summary
 
-from .random_networks import WIDTH, Network, networks
+from .random_networks import WIDTH, Network, unambiguous
 from .test_rule_06_memory import peak as measured_peak
 from .view_networks import NETWORKS, conv, flat_unet, nested_unet, resnet, transformer, two_inputs_two_outputs
 
@@ -135,15 +135,6 @@ def assert_lanes_are_true(net: Sequential, plain: bool = False) -> None:
     text = str(net.summary())
     reader = Reader(ARMS_IN_ASCII, "*", "o") if plain else Reader(ARMS, "●", "○")
     assert reader.read(lanes_in(text)) == edges_of(graph), text
-
-
-@st.composite
-def unambiguous(draw: Callable[..., Any]) -> Network:
-    """A random network; one whose labels turned out ambiguous is drawn again."""
-    try:
-        return draw(networks())
-    except WiringError:
-        reject()
 
 
 @given(unambiguous())

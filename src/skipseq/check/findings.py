@@ -161,7 +161,7 @@ class Reached:
 def without_gradient(walk: Inference, graph: Graph) -> Iterator[str]:
     """Layers whose parameters get no gradient from what is returned, though they ask for one."""
     results = [walk.values[value] for value in walk.results]
-    if any(each is UNKNOWN for each in results) or not torch.is_grad_enabled():
+    if any(each is UNKNOWN for each in results):
         return
     reached = Reached.of(results)
     told: set[int] = set()

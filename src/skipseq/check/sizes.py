@@ -86,13 +86,9 @@ class Sizes:
         extent = self.shapes[self.first][self.d]
         alike = {value: shape for value, shape in self.shapes.items() if len(shape) > self.d and shape[self.d] == extent}
         faults = self.again({**self.shapes, **{value: grown(shape, self.d, more) for value, shape in alike.items()}}).faults
-        return (
-            True
-            if not faults
-            else False
-            if isinstance(faults[0], ShapeError) and "different shapes" in str(faults[0])
-            else None
-        )
+        if not faults:
+            return True
+        return False if isinstance(faults[0], ShapeError) and "different shapes" in str(faults[0]) else None
 
     def step(self, factor: int) -> int | None:
         """The distance between sizes that fit; nothing if every size does, or none is found."""
