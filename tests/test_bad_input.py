@@ -429,7 +429,7 @@ def test_functions_that_hide_nothing_are_fine() -> None:
         (lambda: add(via("input", save("x1"))), ("save('x1')",)),
         (lambda: call(None, "input"), ("None",)),
         (lambda: call(nn.ReLU, "input"), ("the class ReLU",)),
-        (lambda: call("input"), ("'input'",)),
+        (lambda: call("input"), ("calls 'input' again",)),
         (lambda: call([nn.ReLU()]), ("a list of 1",)),
         (lambda: call(add("input")), ("add('input')",)),
         (lambda: call(torch.maximum, nn.ReLU()), ("a layer; put a value through it",)),

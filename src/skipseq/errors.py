@@ -7,7 +7,8 @@
     ├── ShapeError      (RuntimeError)            values of different shapes meet
     ├── DtypeError      (RuntimeError)            a layer receives numbers of another type than its own
     ├── DeviceError     (RuntimeError)            values on different devices meet
-    └── OverwriteError  (RuntimeError)            a value was changed in place before its last reader
+    ├── OverwriteError  (RuntimeError)            a value was changed in place before its last reader
+    └── ConversionError (ValueError)              a network cannot be read from, or written as, other code
 
 Each message has four parts: what was being built, where, what was expected against what was received, and what to
 write instead.
@@ -19,7 +20,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-__all__ = ["CallError", "DeviceError", "DtypeError", "OverwriteError", "ShapeError", "SkipseqError", "WiringError", "WordError"]
+__all__ = [
+    "CallError",
+    "ConversionError",
+    "DeviceError",
+    "DtypeError",
+    "OverwriteError",
+    "ShapeError",
+    "SkipseqError",
+    "WiringError",
+    "WordError",
+]
 
 
 class SkipseqError(Exception):
@@ -48,6 +59,10 @@ class CallError(SkipseqError, TypeError):
 
 class WordError(SkipseqError, TypeError):
     """A word was called as if it were a layer."""
+
+
+class ConversionError(SkipseqError, ValueError):
+    """A network cannot be read from handwritten code, or written as such."""
 
 
 @dataclass(frozen=True, slots=True)

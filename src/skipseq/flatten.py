@@ -28,10 +28,16 @@ class Place(NamedTuple):
     operands: tuple[Operand, ...]
 
     def keys(self) -> tuple[str, ...]:
-        """The keys that lead from the root to the operation: of a layer to itself, of a word to the word."""
+        """The keys that lead from the root to the operation: of a layer to itself, of a word to the word.
+
+        A layer that is called again has the keys of the word that does so.
+        """
         step = self.chain[-1][2]
         outer = tuple(key for _, _, part in self.chain[:-1] for key in part.path)
-        return (*outer, *(step.path if isinstance(step, Layer | Part) else () if step is None else (step.key,)))
+        if step is None:
+            return outer
+        own = isinstance(step, Layer | Part) and step.path[0] == step.key  # not of another entry, called again
+        return (*outer, *(step.path if own else (step.key,)))
 
     def text(self) -> str:
         """How the operation is reached from the root in Python: ``.encoder[2]``."""

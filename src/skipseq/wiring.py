@@ -220,7 +220,7 @@ def only_needed(wiring: Wiring) -> Wiring:
         live.update(reads(step))
         steps.append(step)
     kept = tuple(reversed(steps))
-    parts = {".".join(step.path): i for i, step in enumerate(kept) if isinstance(step, Part)}
+    parts = {".".join(step.path): i for i, step in reversed([*enumerate(kept)]) if isinstance(step, Part)}
     return replace(wiring, steps=kept, parts=parts)
 
 

@@ -333,6 +333,8 @@ def entry_text(root: nn.Module, operation: Operation) -> str:
     container = root if container is None else container
     word = container._modules[step.key]
     if operation.module is not None:
+        if isinstance(word, CallWord) and word.again is not None:
+            return word.written(constructor)
         if isinstance(word, CallWord) and len(step.path) == 1:
             return write_call(constructor(operation.module), word.called, word, constructor)
         return constructor(operation.module)

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from skipseq.errors import WiringError
+from skipseq.errors import WiringError, did_you_mean
 from skipseq.wiring import (
     Join,
     Layer,
@@ -59,10 +59,11 @@ def compose(
 
 
 def grouped(children: Mapping[str, nn.Module]) -> list[list[tuple[str, nn.Module]]]:
-    """The children as entries: a call and the layer behind it are one."""
+    """The children as entries: a call and the layer behind it are one, unless it calls a layer again."""
     groups: list[list[tuple[str, nn.Module]]] = []
     for key, child in children.items():
-        if groups and isinstance(groups[-1][-1][1], CallWord) and not isinstance(child, Word):
+        before = groups[-1][-1][1] if groups else None
+        if isinstance(before, CallWord) and before.again is None and not isinstance(child, Word):
             groups[-1].append((key, child))
         else:
             groups.append([(key, child)])
@@ -74,6 +75,7 @@ class Composer(Scope):
 
     def __init__(self, children: Mapping[str, nn.Module], inputs: tuple[str, ...] | None) -> None:
         super().__init__(inputs)
+        self.children = children
         self.entries = grouped(children)
         self.steps: list[Step | Draft] = []
         self.running: Value = 0
@@ -142,7 +144,7 @@ class Composer(Scope):
             names=self.names,
             labels=self.labels,
             count=self.count,
-            parts={path: i for i, step in enumerate(self.steps) if isinstance(step, Draft) for path in [step.path()]},
+            parts={step.path(): i for i, step in reversed([*enumerate(self.steps)]) if isinstance(step, Draft)},
             readers=self.readers,
             paths=tuple(self.paths),
         )
@@ -184,22 +186,48 @@ class Composer(Scope):
             self.labels[label] = (label, *self.labels.get(label, ()))
 
     def call(self, word: CallWord, entry: list[tuple[str, nn.Module]]) -> None:
-        """The layer behind the word, with the word's operands."""
-        if len(entry) == 1:
+        """The layer behind the word, or the one that is called again, with the word's operands."""
+        if word.again is not None:
+            path, layer = tuple(word.again.split(".")), self.layer_again(word.again)
+        elif len(entry) == 2:
+            path, layer = (entry[1][0],), entry[1][1]
+        else:
+            layer = None
             self.fault("has no layer behind it.", "Write call(layer, ...): the word and its layer belong together.")
+        if layer is None:
             return
-        key, layer = entry[1]
+        written = constructor(layer) if word.again is None else repr(word.again)
         takes = [self.operand(word, operand) for operand in word.called.operands]
         placed = (*word.called.operands, *(each for _, each in word.called.named))
         # One operand alone comes behind the running value; with none, the running value is the operand.
         if len(takes) <= 1 and here not in placed:
             takes = [self.running, *takes]
         elif here not in flat(placed):
-            text = words.write_call(constructor(layer), word.called, word, constructor)
+            text = words.write_call(written, word.called, word, constructor)
             placed_first = replace(word.called, operands=(here, *word.called.operands))
-            self.no_place_for_running(text, words.write_call(constructor(layer), placed_first, word, constructor))
+            self.no_place_for_running(text, words.write_call(written, placed_first, word, constructor))
         named = tuple((name, self.operand(word, operand)) for name, operand in word.called.named)
-        self.running = self.apply(layer, (key,), tuple(takes), named)
+        self.running = self.apply(layer, path, tuple(takes), named)
+
+    def layer_again(self, name: str) -> nn.Module | None:
+        """The layer of this container, or inside a sequence in it, that is called a second time."""
+        head, *rest = name.split(".")
+        known: Mapping[str, nn.Module] = {key: each for key, each in self.children.items() if key in self.names}
+        found = known.get(head)
+        for key in rest:
+            opens = found is not None and (isinstance(found, Word) or is_wired(found) or is_plain(found))
+            known = children_of(found) if found is not None and opens else {}
+            found = known.get(key)
+        if found is None or (isinstance(found, Word) and not isinstance(found, PickWord)):
+            known_layers = [key for key, each in self.children.items() if not isinstance(each, Word) and key in self.names]
+            self.fault(
+                f"calls {name!r} again, which is no earlier layer of this sequence.{did_you_mean(name, known_layers)}",
+                "Write call(layer, ...) with the layer itself, or call('name') with the name of an earlier one.",
+            )
+            return None
+        if id(found) not in self.wirings and (wiring := self.wiring_of(found, f"net[{self.index}]")) is not None:
+            self.wirings[id(found)] = wiring
+        return found
 
     def join(self, word: Word, joined: Joined, implied: bool = False) -> Value:
         """A join of values; at an entry, one operand alone comes behind the running value."""
@@ -287,7 +315,9 @@ class Composer(Scope):
         plain = is_plain(inside(module))
         part = Part(self.key, self.index, takes, (value,), path, wiring, own, needs, plain=plain)
         self.steps.append(draft := Draft(part))
-        self.drafts[head := ".".join(path)] = draft
+        if (head := ".".join(path)) in self.drafts:
+            return value  # called again: its inner values are those of the first call
+        self.drafts[head] = draft
         for label, paths in wiring.labels.items():
             found = tuple(f"{head}.{each}" for each in paths)
             self.inner.setdefault(label, []).extend(found)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dis
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import CodeType
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["Function", "hidden_module", "is_function"]
+__all__ = ["Expression", "Function", "hidden_module", "is_function"]
 
 
 class Function(nn.Module):
@@ -27,6 +27,49 @@ class Function(nn.Module):
 
     def __repr__(self) -> str:
         return written(self.function)
+
+
+class Expression:
+    """A function that is written as the body of a ``lambda``, and unlike one can be pickled and printed.
+
+    >>> import torch
+    >>> from skipseq import Sequential
+    >>> from skipseq.declare.functions import Expression
+    >>> net = Sequential(Expression(("x",), "x.flatten(1)"))
+    >>> net(torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 12])
+    >>> print(net)
+    Sequential(
+        lambda x: x.flatten(1),
+    )
+
+    Args:
+        parameters: the names of its values, in order.
+        text: one expression over them, in which ``torch`` and ``nn`` are known.
+        names: what else it uses, by name.
+    """
+
+    def __init__(self, parameters: tuple[str, ...], text: str, names: Mapping[str, Any] | None = None) -> None:
+        self.parameters = parameters
+        self.text = text
+        self.names = dict(names or {})
+        self.function = eval(str(self), {"torch": torch, "nn": nn, **self.names})
+
+    def __call__(self, *values: Any) -> Any:
+        """The expression of these values."""
+        return self.function(*values)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.parameters, self.text, self.names)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expression) and self.__reduce__() == other.__reduce__()
+
+    def __hash__(self) -> int:
+        return hash((self.parameters, self.text))
+
+    def __repr__(self) -> str:
+        return f"lambda {', '.join(self.parameters)}: {self.text}"
 
 
 def written(function: Any) -> str:

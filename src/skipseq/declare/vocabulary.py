@@ -201,8 +201,15 @@ def call(layer: Any, *operands: Any, **named: Any) -> CallWord:
     >>> net(torch.zeros(2, 4)).shape
     torch.Size([2, 4])
 
+    A name instead of a layer calls a layer of the same sequence again: it has one set of weights, under one key.
+
+    >>> net = Sequential(("fold", nn.Linear(4, 4)), nn.ReLU(), call("fold"))
+    >>> list(net.state_dict())
+    ['fold.weight', 'fold.bias']
+
     Args:
-        layer: a module, which keeps its own number and ``state_dict`` keys, or a function.
+        layer: a module, which keeps its own number and ``state_dict`` keys, a function, or the name of an earlier layer,
+            ``"fold"``, perhaps inside a sequence: ``"head.conv"``.
         operands: references, ``here``, ``via(...)``, joins, calls and numbers, in the order of the layer's inputs.
         named: the same, by the layer's argument names: ``key_padding_mask="mask"``. A string is always a reference;
             for a constant string, wrap the function: ``functools.partial(interpolate, mode="nearest")``.

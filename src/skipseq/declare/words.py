@@ -116,6 +116,10 @@ class Word(nn.Module):
         """What this word reads, as data."""
         return ()
 
+    def mentions(self) -> Iterator[str]:
+        """The names in this word, whether it reads the value of that name or calls the layer."""
+        yield from self.references()
+
     def renamed(self, rename: Callable[[str], str]) -> Word:
         """The same word, with other names in its references; it shares its layers."""
         return self
@@ -134,7 +138,7 @@ class Word(nn.Module):
             return Via(self.keep_layers(operand.base), keys)
         if isinstance(operand, JoinWord):
             return self.keep_from(operand, operand.joined)
-        if isinstance(operand, CallWord):
+        if isinstance(operand, CallWord) and operand.again is None:
             called = operand.called
             return Called(
                 self.keep_layer(operand.layer),
@@ -259,14 +263,22 @@ class CallWord(Word):
         super().__init__()
         kept = tuple(self.keep_layers(operand) for operand in operands)
         self.called = Called(None, kept, tuple((name, self.keep_layers(each)) for name, each in named.items()))
-        self.layer = layer if isinstance(layer, nn.Module) else Function(layer)
+        #: The name of a layer of the same sequence that is called again; then the word has no layer of its own.
+        self.again = layer if isinstance(layer, str) else None
+        if self.again is None:
+            self.layer = layer if isinstance(layer, nn.Module) else Function(layer)
 
     def operands(self) -> tuple[Operand, ...]:
         return (*self.called.operands, *(operand for _, operand in self.called.named))
 
+    def mentions(self) -> Iterator[str]:
+        yield from self.references()
+        yield from () if self.again is None else (self.again,)
+
     def renamed(self, rename: Callable[[str], str]) -> CallWord:
         other: CallWord = self.twin()
         other.called = rename_in(self.called, rename)
+        other.again = None if self.again is None else rename(self.again)
         return other
 
     def alone(self) -> CallWord:
@@ -283,7 +295,8 @@ class CallWord(Word):
 
     def written(self, show: Callable[[nn.Module], str] = constructor) -> str:
         layer = self._modules.get("layer")
-        return write_call("..." if layer is None else show(layer), self.called, self, show)
+        text = "..." if layer is None else show(layer)
+        return write_call(text if self.again is None else quoted(self.again), self.called, self, show)
 
 
 class PickWord(Word):
@@ -325,6 +338,8 @@ def unfit_operand(operand: Any) -> str:
     """What to say about something that cannot be an operand."""
     if getattr(operand, "__module__", None) == VOCABULARY:
         return f"the bare word {operand.__name__}; call it: {operand.__name__}(...)"
+    if isinstance(operand, CallWord):
+        return "a layer that is called again, which is an entry of its own; save its result and name it"
     if isinstance(operand, Word):
         return "a word that is no value; name the value that it saves or gives"
     if isinstance(operand, nn.Module):

@@ -8,7 +8,7 @@ from torch import nn
 
 from skipseq.declare.compose import grouped
 from skipseq.declare.containers import Container, children_of
-from skipseq.wiring import Part, Value, Wiring, only_needed, reaching, reads
+from skipseq.wiring import Layer, Part, Value, Wiring, only_needed, reaching, reads
 
 __all__ = ["needed_children"]
 
@@ -17,6 +17,9 @@ def needed_children(container: nn.Module, paths: tuple[str, ...]) -> dict[str, n
     """The children that are needed for the values at these paths; a part that gives only inner values is cut too."""
     assert isinstance(container, Container)
     wiring = values_only(container.wiring, paths)
+    while again := called_again(wiring) - {step.key for step in wiring.steps}:
+        paths += tuple(again)  # the entry of a layer that is called again stays, with what it needs
+        wiring = values_only(container.wiring, paths)
     live = set(wiring.results()) | {value for step in wiring.steps for value in (*reads(step), *step.gives)}
     keys = {step.key for step in wiring.steps}
     kept: dict[str, nn.Module] = {}
@@ -29,6 +32,11 @@ def needed_children(container: nn.Module, paths: tuple[str, ...]) -> dict[str, n
             if isinstance(part, Container):
                 kept[step.key] = part._derived(needed_children(part, step.wants), part._inputs, None)
     return kept
+
+
+def called_again(wiring: Wiring) -> set[str]:
+    """The keys of the entries whose layers other entries call again."""
+    return {step.path[0] for step in wiring.steps if isinstance(step, Layer | Part) and step.path[0] != step.key}
 
 
 def values_only(wiring: Wiring, paths: tuple[str, ...]) -> Wiring:

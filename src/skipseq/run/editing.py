@@ -156,7 +156,7 @@ def follow(child: nn.Module, renames: Mapping[str, str]) -> nn.Module:
         return child
     if isinstance(child, SaveWord):
         return child.renamed_labels(renames) if any(label in renames for label in child.labels) else child
-    if not any(name.partition(".")[0] in renames for name in child.references()):
+    if not any(name.partition(".")[0] in renames for name in child.mentions()):
         return child
     return child.renamed(lambda name: renamed(name, renames))
 
