@@ -38,8 +38,6 @@ THREADS = 8
 each_network = pytest.mark.parametrize("name", list(NETWORKS))
 each_way = pytest.mark.parametrize("way", ["flat", "called"])
 PARTS = [(name, path) for name, network in NETWORKS.items() for path in network.parts]
-#: A plain ``nn.Sequential`` that a skip crosses takes and gives one value only, so no wrapper can pass the skip on.
-WRAPPABLE = [(name, path) for name, path in PARTS if name != "crossed"]
 
 
 def network_in(name: str, way: str) -> tuple[Network, Sequential, nn.Module]:
@@ -338,7 +336,7 @@ def count_calls(module: nn.Module) -> list[None]:
 
 
 @pytest.mark.parametrize("wrapper", list(WRAPPERS))
-@pytest.mark.parametrize(("name", "path"), WRAPPABLE)
+@pytest.mark.parametrize(("name", "path"), PARTS)
 def test_a_recomputed_part_gives_the_right_gradients(name: str, path: str, wrapper: str) -> None:
     """The part reads a skip, saves one, or both."""
     network, net, hand = network_in(name, "flat")
@@ -387,8 +385,9 @@ def test_parts_called_by_hand_and_recomputed() -> None:
 
 
 @pytest.mark.parametrize("wrapper", [name for name in WRAPPERS if name != "composable"])
-def test_a_plain_part_that_a_skip_crosses_cannot_be_wrapped(wrapper: str) -> None:
+def test_a_plain_sequence_put_in_the_place_of_a_crossed_part_cannot_be_wrapped(wrapper: str) -> None:
     net = NETWORKS["crossed"].words()
+    net._modules["encoder"] = nn.Sequential(*net.encoder)
     replace_part(net, "encoder", WRAPPERS[wrapper])
     with pytest.raises(CallError, match=r"(?s)net\.encoder is a plain .* crosses \('1'\).*Write skipseq\.Sequential"):
         net(*images())

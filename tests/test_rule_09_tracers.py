@@ -198,9 +198,19 @@ def test_a_recomputed_part_is_compiled(path: str) -> None:
 
 
 def test_a_hook_on_a_plain_part_that_a_skip_crosses_is_not_lost() -> None:
+    net, x = crossed(), images()
+    plain = net(*x)
+    net.encoder.register_forward_hook(doubled)
+    hooked = net(*x)
+    assert not torch.allclose(hooked, plain)
+    torch.testing.assert_close(torch.compile(net, backend="eager")(*x), hooked)
+
+
+def test_a_hook_on_a_plain_sequence_put_in_its_place_is_not_lost() -> None:
     """Eager mode calls the hook; tracers cannot, and say so."""
     net, x = crossed(), images()
     plain = net(*x)
+    net._modules["encoder"] = nn.Sequential(*net.encoder)
     net.encoder.register_forward_hook(doubled)
     assert not torch.allclose(net(*x), plain)
     with pytest.raises(CallError, match=r"(?s)net\.encoder is a plain nn\.Sequential.*hooks"):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 # The names are imported when they are first used: the command line can then answer without torch, which takes seconds.
 if TYPE_CHECKING:
     from skipseq.blocks import Branches, DenseBlock, Grid, Residual, UNet
+    from skipseq.declare.mirror import mirror
     from skipseq.declare.vocabulary import add, call, cat, here, mul, pick, save, sub, take, via
     from skipseq.run import Sequential
 
@@ -20,6 +21,7 @@ __all__ = [
     "call",
     "cat",
     "here",
+    "mirror",
     "mul",
     "pick",
     "save",
@@ -31,6 +33,7 @@ __all__ = [
 #: The modules that hold the names.
 _HOMES = {
     "skipseq.blocks": ("Branches", "DenseBlock", "Grid", "Residual", "UNet"),
+    "skipseq.declare.mirror": ("mirror",),
     "skipseq.declare.vocabulary": ("add", "call", "cat", "here", "mul", "pick", "save", "sub", "take", "via"),
     "skipseq.run": ("Sequential",),
 }

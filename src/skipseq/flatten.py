@@ -36,7 +36,7 @@ class Place(NamedTuple):
         outer = tuple(key for _, _, part in self.chain[:-1] for key in part.path)
         if step is None:
             return outer
-        own = isinstance(step, Layer | Part) and step.path[0] == step.key  # not of another entry, called again
+        own = isinstance(step, Layer | Part) and not step.again
         return (*outer, *(step.path if own else (step.key,)))
 
     def text(self) -> str:

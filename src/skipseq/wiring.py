@@ -48,11 +48,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Layer(Step):
-    """A layer is called; ``path`` leads to it from the container."""
+    """A layer is called; ``path`` leads to it from the container. It may be that of another entry, called ``again``."""
 
     path: tuple[str, ...]
     named: Named = ()
     in_place: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Part(Step):
     needs: Named = ()
     wants: tuple[str, ...] = ()
     plain: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,8 @@ class Composer(Scope):
         self.entries = grouped(children)
         self.steps: list[Step | Draft] = []
         self.running: Value = 0
+        #: Whether the layer at hand is that of an earlier entry, called again.
+        self.again = False
         self.keys = {key for entry in self.entries for key, _ in entry}
         self.wirings = self.wirings_of(children)
         self.saves = self.find_saves()
@@ -207,7 +209,9 @@ class Composer(Scope):
             placed_first = replace(word.called, operands=(here, *word.called.operands))
             self.no_place_for_running(text, words.write_call(written, placed_first, word, constructor))
         named = tuple((name, self.operand(word, operand)) for name, operand in word.called.named)
+        self.again = word.again is not None
         self.running = self.apply(layer, path, tuple(takes), named)
+        self.again = False
 
     def layer_again(self, name: str) -> nn.Module | None:
         """The layer of this container, or inside a sequence in it, that is called a second time."""
@@ -304,7 +308,7 @@ class Composer(Scope):
         if wiring is None:
             value = self.new()
             in_place = works_in_place(module)
-            self.steps.append(Layer(self.key, self.index, takes, (value,), path, named, in_place))
+            self.steps.append(Layer(self.key, self.index, takes, (value,), path, named, in_place, self.again))
             return value
         self.check_arguments(wiring, path, takes, named)
         given = {name for name, _ in named}
@@ -313,11 +317,11 @@ class Composer(Scope):
         own = tuple((name, operand) for name, operand in named if name in wiring.inputs)
         needs += tuple((name, operand) for name, operand in named if name in wiring.needs)
         plain = is_plain(inside(module))
-        part = Part(self.key, self.index, takes, (value,), path, wiring, own, needs, plain=plain)
+        part = Part(self.key, self.index, takes, (value,), path, wiring, own, needs, plain=plain, again=self.again)
         self.steps.append(draft := Draft(part))
-        if (head := ".".join(path)) in self.drafts:
-            return value  # called again: its inner values are those of the first call
-        self.drafts[head] = draft
+        if self.again:
+            return value  # its inner values are those of the first call
+        self.drafts[head := ".".join(path)] = draft
         for label, paths in wiring.labels.items():
             found = tuple(f"{head}.{each}" for each in paths)
             self.inner.setdefault(label, []).extend(found)

@@ -17,7 +17,7 @@ def needed_children(container: nn.Module, paths: tuple[str, ...]) -> dict[str, n
     """The children that are needed for the values at these paths; a part that gives only inner values is cut too."""
     assert isinstance(container, Container)
     wiring = values_only(container.wiring, paths)
-    while again := called_again(wiring) - {step.key for step in wiring.steps}:
+    while again := called_again(wiring) - set(paths):
         paths += tuple(again)  # the entry of a layer that is called again stays, with what it needs
         wiring = values_only(container.wiring, paths)
     live = set(wiring.results()) | {value for step in wiring.steps for value in (*reads(step), *step.gives)}
@@ -36,7 +36,7 @@ def needed_children(container: nn.Module, paths: tuple[str, ...]) -> dict[str, n
 
 def called_again(wiring: Wiring) -> set[str]:
     """The keys of the entries whose layers other entries call again."""
-    return {step.path[0] for step in wiring.steps if isinstance(step, Layer | Part) and step.path[0] != step.key}
+    return {step.path[0] for step in wiring.steps if isinstance(step, Layer | Part) and step.again}
 
 
 def values_only(wiring: Wiring, paths: tuple[str, ...]) -> Wiring:

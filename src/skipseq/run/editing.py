@@ -15,11 +15,14 @@ from torch import nn
 
 from skipseq.declare.compose import compose, grouped
 from skipseq.declare.constructors import constructor
-from skipseq.declare.containers import Container, children_of
+from skipseq.declare.containers import Container, children_of, inside, is_plain, is_wired
 from skipseq.declare.entries import Children, is_automatic, number, read_entries, with_skips
+from skipseq.declare.mirror import spread
 from skipseq.declare.words import SaveWord, TakeWord, Word, describe
 from skipseq.errors import WiringError
 from skipseq.wiring import Part, Value, Wiring, place_of, reachable, reads
+
+from .crossing import Of, open_crossed
 
 __all__ = [
     "Item",
@@ -88,15 +91,19 @@ def compose_all(
     outputs: str | tuple[str, ...] | None,
     faults: list[str],
     what: str,
-) -> Wiring:
-    """The wiring of the children, or one error with the faults known before and those found here."""
+    of: Of,
+) -> tuple[dict[str, nn.Module], Wiring]:
+    """The children and their wiring, or one error with the faults known before and those found here.
+
+    ``of`` makes the sequence that takes the place of a plain one that a skip crosses.
+    """
     try:
-        wiring = compose(keyed, inputs, outputs, what)
+        opened, wiring = open_crossed(keyed, compose(keyed, inputs, outputs, what), outputs, what, of)
     except WiringError as error:
         raise WiringError(what, [*faults, *error.faults]) from None
     if faults:
         raise WiringError(what, faults)
-    return wiring
+    return opened, wiring
 
 
 def read_names(names: Iterable[str] | None, what: str, faults: list[str]) -> tuple[str, ...] | None:
@@ -355,12 +362,13 @@ def rename_outputs(outputs: Any, renames: Mapping[str, str]) -> Any:
     return tuple(renamed(name, renames) for name in outputs)
 
 
-def place_skips(children: Children, skips: Mapping[str, Any], faults: list[str], of: Any) -> Children:
+def place_skips(children: Children, given: Any, faults: list[str], of: Any) -> Children:
     """The children with each word before the entry that its target names; a dotted target leads into a part.
 
     ``of`` makes the sequence that takes the place of such a part: the user's own is not changed.
     """
     keyed = number(children)
+    skips = spread(given, keyed, faults)
     inner: dict[str, dict[str, Any]] = {}
     for target, word in skips.items():
         if not isinstance(target, str):
@@ -370,12 +378,37 @@ def place_skips(children: Children, skips: Mapping[str, Any], faults: list[str],
         if rest and head in keyed:
             inner.setdefault(head, {})[rest] = word
     for head, words in inner.items():
-        if isinstance(keyed[head], nn.Sequential):
-            keyed[head] = of(keyed[head], skips=words)
-        else:
-            faults.append(f"skips lead into {head!r}, which is no sequence but {constructor(keyed[head])}.")
+        part = keyed[head]
+        if not (is_plain(part) or is_wired(part)):
+            faults.append(closed_to_skips(head, part))
+            continue
+        try:
+            keyed[head] = of(part, skips=words)
+        except WiringError as error:
+            index = next(i for i, entry in enumerate(grouped(keyed)) if head in dict(entry))
+            faults += [inside_part(head, index, fault) for fault in error.faults]
     outer = {t: word for t, word in skips.items() if isinstance(t, str) and t.partition(".")[0] not in inner}
     return with_skips([(None if is_automatic(key, c) else key, c) for key, c in keyed.items()], outer, faults)
+
+
+def closed_to_skips(name: str, part: nn.Module) -> str:
+    """Why words cannot stand inside a part."""
+    if inside(part) is not part:
+        why = f"is in the wrapper {type(part).__name__}"
+        advice = "Give the skips first, and put the wrapper around the part of the new network."
+    elif part._modules:
+        why = "has a forward of its own"
+        advice = "Write it as a Sequential, or let skipseq.trace(...) do that."
+    else:
+        why, advice = "is no sequence", "Name a layer of this sequence, or of a part of it."
+    return f"skips lead into {name!r} = {constructor(part)}, which {why}.\n  {advice}"
+
+
+def inside_part(name: str, index: int, fault: str) -> str:
+    """A fault of a part, by its place in the sequence around it."""
+    if fault.startswith("skips['"):
+        return fault.replace("skips['", f"skips['{name}.", 1)
+    return f"net{'.' + name if name.isidentifier() else f'[{index}]'}{fault.removeprefix('net')}"
 
 
 def replaced(old: list[Item], new: Items) -> list[Item]:

@@ -9,13 +9,14 @@ from typing import Any, Self
 from torch import nn
 
 from skipseq.declare.compose import compose, grouped
-from skipseq.declare.containers import Container, children_of
+from skipseq.declare.containers import Container, children_of, wired_class
 from skipseq.declare.words import CallWord, Word
 from skipseq.errors import WiringError
 from skipseq.views.text import Written
 from skipseq.wiring import Wiring
 
 from . import editing
+from .crossing import open_crossed
 
 __all__ = ["Listed"]
 
@@ -38,9 +39,8 @@ class Listed(Container):
 
     def _derived(self, children: Mapping[str, Any], inputs: Any, outputs: Any) -> Self:
         """A sequence of the same class with these children, verified."""
-        wiring = compose(
-            {key: child for key, child in children.items() if child is not None}, inputs, outputs, type(self).__name__
-        )
+        keyed = {key: child for key, child in children.items() if child is not None}
+        opened, wiring = self._opened(keyed, compose(keyed, inputs, outputs, type(self).__name__), outputs)
         cls = self._derived_class or type(self)
         net: Self = cls.__new__(cls)
         nn.Module.__init__(net)
@@ -49,10 +49,15 @@ class Listed(Container):
         net._parameters.update(self._parameters)
         net._buffers.update(self._buffers)
         net.training = self.training
-        net._modules.update(children)
+        held: dict[str, Any] = {key: opened.get(key) for key in children}
+        net._modules.update(held)
         net._inputs, net._outputs = inputs, outputs
         net._adopt(wiring)
         return net
+
+    def _opened(self, keyed: Mapping[str, nn.Module], wiring: Wiring, outputs: Any) -> tuple[dict[str, nn.Module], Wiring]:
+        """The children with those exchanged that a skip crosses, see :mod:`skipseq.run.crossing`."""
+        return open_crossed(keyed, wiring, outputs, type(self).__name__, wired_class(self).of)
 
     # Reading
 
@@ -92,8 +97,9 @@ class Listed(Container):
         except WiringError:
             before = None  # broken from outside: an edit may mend it
         keyed, wiring, outputs = editing.checked(before, items, self._inputs, self._outputs, type(self).__name__)
+        opened = self._opened(keyed, wiring, outputs)
         self._outputs = outputs
-        self._replace(keyed, wiring)
+        self._replace(*opened)
 
     def _replace(self, keyed: Mapping[str, nn.Module], wiring: Wiring) -> None:
         self._modules.clear()
@@ -165,9 +171,9 @@ class Listed(Container):
 
     def __iadd__(self, other: Any) -> Self:
         keyed, _, outputs = self._chained(self, other)
-        wiring = compose(keyed, self._inputs, outputs, type(self).__name__)
+        opened = self._opened(keyed, compose(keyed, self._inputs, outputs, type(self).__name__), outputs)
         self._outputs = outputs
-        self._replace(keyed, wiring)
+        self._replace(*opened)
         return self
 
     def _chained(self, first: Any, second: Any) -> tuple[dict[str, nn.Module], Any, Any]:

@@ -50,7 +50,8 @@ class Sequential(Viewed):
     Args:
         entries: layers, plain functions, words, and pairs ``("name", entry)``; or one dict of entries by name.
         skips: words that stand before the layers named by their keys, ``"output"`` meaning the end:
-            ``skips={"linear4": cat("linear2", here)}``.
+            ``skips={"linear4": cat("linear2", here)}``; a path leads into a part, ``"decoder.2"``. Or :func:`skipseq.mirror`,
+            or a list of both.
         inputs: the names of several inputs. The running value starts as the first; every name must then be found inside.
         outputs: the name of the value to return, or several names for a tuple of values.
 
@@ -61,7 +62,7 @@ class Sequential(Viewed):
     def __init__(
         self,
         *entries: Any,
-        skips: Mapping[str, Any] | None = None,
+        skips: Any = None,
         inputs: Iterable[str] | None = None,
         outputs: str | Iterable[str] | None = None,
     ) -> None:
@@ -75,7 +76,7 @@ class Sequential(Viewed):
         self._inputs = editing.read_names(inputs, "inputs", faults)
         self._outputs = outputs if isinstance(outputs, str) else editing.read_names(outputs, "outputs", faults)
         keyed = editing.numbered(children, faults)
-        wiring = editing.compose_all(keyed, self._inputs, self._outputs, faults, type(self).__name__)
+        keyed, wiring = editing.compose_all(keyed, self._inputs, self._outputs, faults, type(self).__name__, Sequential.of)
         self._modules.update(keyed)
         self._adopt(wiring)
 
@@ -183,7 +184,7 @@ class Sequential(Viewed):
     def of(
         cls,
         existing: nn.Sequential,
-        skips: Mapping[str, Any] | None = None,
+        skips: Any = None,
         outputs: str | Iterable[str] | None = None,
     ) -> Self:
         """A sequence with the layers, keys and hooks of an existing one, and skips.
@@ -198,7 +199,7 @@ class Sequential(Viewed):
 
         Args:
             existing: a sequence without a forward of its own; it is not changed.
-            skips: words that stand before the layers named by their keys, ``"output"`` meaning the end.
+            skips: words that stand before the layers named by their keys, as in the constructor.
             outputs: as in the constructor.
 
         Raises:
@@ -216,12 +217,13 @@ class Sequential(Viewed):
         inputs = getattr(existing, "_inputs", None)
         given = outputs if isinstance(outputs, str) else editing.read_names(outputs, "outputs", faults)
         keyed = editing.numbered(children, faults)
-        editing.compose_all(keyed, inputs, given or getattr(existing, "_outputs", None), faults, cls.__name__)
+        outputs = given or getattr(existing, "_outputs", None)
+        keyed, _ = editing.compose_all(keyed, inputs, outputs, faults, cls.__name__, Sequential.of)
         net = cls.__new__(cls)
         nn.Module.__init__(net)
         net.__dict__.update({name: value for name, value in vars(existing).items() if name != "_plan"})
         net._modules = keyed
-        net._inputs, net._outputs = inputs, given or getattr(existing, "_outputs", None)
+        net._inputs, net._outputs = inputs, outputs
         return net
 
     def with_outputs(self, *names: str) -> Self:
