@@ -38,7 +38,17 @@ from .layers import LayerPlace, explain_layer, find_type_fault
 from .repairs import Meeting, repair_join
 from .stand_ins import StandIns, lazy_inside
 
-__all__ = ["EXPLAINED", "UNKNOWN", "Inference", "apart", "entry_text", "opened_in_check", "storage_of", "tensors_in"]
+__all__ = [
+    "EXPLAINED",
+    "UNKNOWN",
+    "Inference",
+    "apart",
+    "entry_text",
+    "opened_in_check",
+    "storage_of",
+    "tensors_in",
+    "untouched_random",
+]
 
 #: What stands for a value that is not known, because of a fault before it.
 UNKNOWN = object()

@@ -22,7 +22,7 @@ from .infer import Inference, apart
 from .sizes import find_sizes
 from .stand_ins import StandIns, is_lazy
 
-__all__ = ["Report", "check_network", "explain_call", "network_graph"]
+__all__ = ["Report", "check_network", "explain_call", "fake_input", "network_graph", "planned_on", "symbols_in"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from .functions import Function
+from .functions import Function, written
 
-__all__ = ["arguments_of", "constructor"]
+__all__ = ["Argument", "arguments_of", "constructor", "known_arguments"]
 
 #: Arguments that are given for each dimension, and that one number stands for if all are equal.
 FOR_EACH_DIMENSION = frozenset(
@@ -43,33 +44,109 @@ def in_one_line(module: nn.Module) -> str:
     return text if "\n" not in text else f"{type(module).__name__}(...)"
 
 
+class Argument(NamedTuple):
+    """An argument of a constructor; one that is ``usual`` need not be written, one by ``position`` needs no name."""
+
+    name: str
+    value: Any
+    usual: bool
+    position: bool
+
+
 def written_arguments(module: nn.Module) -> str | None:
     """The arguments of the constructor, those that differ from the defaults, or nothing if they are not known."""
+    known = known_arguments(module)
+    if known is None:
+        return None
+    written_out = ((each, written_value(each.value)) for each in known if not each.usual)
+    return ", ".join(text if each.position else f"{each.name}={text}" for each, text in written_out)
+
+
+def written_value(value: Any) -> str:
+    """The value of an argument as one would write it: a layer, a function or anything that prints itself."""
+    if isinstance(value, nn.Module):
+        return constructor(value)
+    return written(value) if callable(value) else repr(value)
+
+
+def known_arguments(module: nn.Module) -> list[Argument] | None:
+    """The arguments of the constructor in order, also the usual ones, or nothing if one that is needed is not known."""
     known = arguments_of(module)
     if known is None:
         return None
-    parts: list[str] = []
+    arguments: list[Argument] = []
     by_position = True
     for parameter in parameters_of(module):
         value = simple(parameter.name, known.get(parameter.name, MISSING))
-        if value is MISSING or (parameter.default is not parameter.empty and is_default(module, parameter, value)):
+        if value is MISSING:
             by_position = False
             continue
-        by_position = by_position and parameter.default is parameter.empty
-        parts.append(repr(value) if by_position else f"{parameter.name}={value!r}")
-    return ", ".join(parts)
+        required = parameter.default is parameter.empty
+        usual = not required and is_default(module, parameter, value)
+        by_position = by_position and required
+        arguments.append(Argument(parameter.name, value, usual, by_position))
+    return arguments
 
 
 def arguments_of(module: nn.Module) -> dict[str, Any] | None:
     """The arguments that build a layer of torch like this one, or nothing where it does not keep all that are needed."""
+    inner = KEPT_INSIDE.get(type(module))
+    kept = None if inner is None else inner(module)
     found = {}
     for parameter in parameters_of(module):
-        value = argument_of(module, parameter.name)
+        value = argument_of(module, parameter.name) if kept is None else kept.get(parameter.name, MISSING)
         if value is not MISSING:
             found[parameter.name] = value
         elif parameter.default is parameter.empty:
             return None
     return found
+
+
+def transformer_layer_arguments(layer: Any) -> dict[str, Any]:
+    """The arguments of a layer of a transformer, which keeps them in its layers."""
+    activation = layer.activation
+    names = {nn.functional.gelu: "gelu"}
+    return {
+        "d_model": layer.self_attn.embed_dim,
+        "nhead": layer.self_attn.num_heads,
+        "dim_feedforward": layer.linear1.out_features,
+        "dropout": layer.dropout.p,
+        "activation": activation if isinstance(activation, nn.Module) else names.get(activation, activation),
+        "layer_norm_eps": layer.norm1.eps,
+        "batch_first": layer.self_attn.batch_first,
+        "norm_first": layer.norm_first,
+        "bias": layer.linear1.bias is not None,
+    }
+
+
+def encoder_arguments(encoder: Any) -> dict[str, Any]:
+    """The arguments of a stack of encoder layers, which are copies of one."""
+    options = {"norm": encoder.norm, "enable_nested_tensor": encoder.enable_nested_tensor, "mask_check": encoder.mask_check}
+    return {"encoder_layer": encoder.layers[0], "num_layers": encoder.num_layers, **options}
+
+
+def decoder_arguments(decoder: Any) -> dict[str, Any]:
+    """The arguments of a stack of decoder layers, which are copies of one."""
+    return {"decoder_layer": decoder.layers[0], "num_layers": decoder.num_layers, "norm": decoder.norm}
+
+
+def transformer_arguments(transformer: Any) -> dict[str, Any]:
+    """The arguments of a whole transformer, unless its encoder or decoder is another one."""
+    encoder, decoder = transformer.encoder, transformer.decoder
+    if type(encoder) is not nn.TransformerEncoder or type(decoder) is not nn.TransformerDecoder:
+        return {}
+    layers = {"num_encoder_layers": encoder.num_layers, "num_decoder_layers": decoder.num_layers}
+    return transformer_layer_arguments(encoder.layers[0]) | layers
+
+
+#: The classes of torch whose arguments stand in the layers inside them.
+KEPT_INSIDE: dict[type, Callable[[Any], dict[str, Any]]] = {
+    nn.TransformerEncoderLayer: transformer_layer_arguments,
+    nn.TransformerDecoderLayer: transformer_layer_arguments,
+    nn.TransformerEncoder: encoder_arguments,
+    nn.TransformerDecoder: decoder_arguments,
+    nn.Transformer: transformer_arguments,
+}
 
 
 def parameters_of(module: nn.Module) -> list[inspect.Parameter]:

@@ -10,7 +10,17 @@ from torch import nn
 
 from skipseq.wiring import Wiring
 
-__all__ = ["Container", "child_at", "children_of", "inside", "is_plain", "is_wired", "keeps_forward", "wired_class"]
+__all__ = [
+    "Container",
+    "child_at",
+    "children_of",
+    "forward_owner",
+    "inside",
+    "is_plain",
+    "is_wired",
+    "keeps_forward",
+    "wired_class",
+]
 
 
 class Container(nn.Sequential):

@@ -23,13 +23,13 @@ from .calls import asked, bind, placeholders, traced
 from .derive import needed_children
 from .plan import Plan
 from .program import execute
-from .viewed import Viewed
+from .rewired import Rewired
 from .walk import RETURN, walk
 
 __all__ = ["Sequential"]
 
 
-class Sequential(Viewed):
+class Sequential(Rewired):
     """A sequence of layers in which a layer may receive earlier values too.
 
     >>> import torch

@@ -1,4 +1,4 @@
-"""Sequential as something to look at: its check, summary, drawing and page."""
+"""Sequential as something to look at: its check, summary, drawing, page and source."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from torch.nn.parameter import is_lazy
 
 from skipseq.check.graph import Graph
 from skipseq.check.report import Report, check_network, network_graph
-from skipseq.errors import WiringError
+from skipseq.errors import ConversionError, WiringError
 from skipseq.views.drawing.drawing import Drawing
 from skipseq.views.page.page import Page
+from skipseq.views.source.source import Source, network_source
 from skipseq.views.table.summary import Summary
 from skipseq.wiring import Value
 
@@ -18,6 +19,9 @@ from .calls import bind
 from .listed import Listed
 
 __all__ = ["Viewed"]
+
+#: A network of more steps has no source on its page.
+MOST_LISTED = 2000
 
 
 class Viewed(Listed):
@@ -154,7 +158,56 @@ class Viewed(Listed):
             CallError: if an input is missing or unknown.
             ShapeError, DeviceError, OverwriteError: if the network cannot take the inputs.
         """
-        return Page(self.summary(input, *others, **values))
+        return Page(self.summary(input, *others, **values), self._source_of_page())
+
+    def source(self, name: str = "Net") -> Source:
+        """The network as readable Python: a file with classes that needs torch alone.
+
+        >>> from torch import nn
+        >>> from skipseq import Sequential, add, save
+        >>> net = Sequential(
+        ...     ("conv1", nn.Conv2d(3, 8, 3, padding=1)), save("x1"),
+        ...     ("conv2", nn.Conv2d(8, 8, 3, padding=1)), nn.ReLU(), add("x1"),
+        ... )
+        >>> for line in net.source().lines[5:]:
+        ...     print(line.text)
+        <BLANKLINE>
+        class Net(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv1 = nn.Conv2d(3, 8, 3, padding=1)
+                self.conv2 = nn.Conv2d(8, 8, 3, padding=1)
+                self.relu = nn.ReLU()
+        <BLANKLINE>
+            def forward(self, x: Tensor) -> Tensor:
+                x = x1 = self.conv1(x)
+                x = self.conv2(x)
+                x = self.relu(x)
+                x = x + x1
+                return x
+
+        Its checkpoints are those of the network: the same keys in the same order. It gives the same numbers, and a value is
+        deleted behind its last reader, as it is here. ``source().save("net.py")`` writes the file.
+
+        What the file imports besides torch are functions and layers of your own. A layer whose constructor cannot be told
+        from its attributes becomes a parameter of the class.
+
+        Args:
+            name: the name of the class.
+
+        Raises:
+            ConversionError: if something in the network cannot be written: a lambda, a hook, a wrapper.
+        """
+        return network_source(self, self.wiring, self._graph(..., (), {}), name)
+
+    def _source_of_page(self) -> Source | str:
+        """The source that a page shows, or why it has none."""
+        if len(self.wiring.steps) > MOST_LISTED:
+            return f"it has {len(self.wiring.steps)} steps, and {MOST_LISTED} are shown at most. Write net.source()."
+        try:
+            return self.source()
+        except ConversionError as error:
+            return str(error)
 
     def _repr_svg_(self) -> str | None:
         """What a notebook shows; nothing if the wiring has faults, for the text tells them."""
