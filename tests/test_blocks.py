@@ -121,6 +121,38 @@ def test_residual_with_a_shortcut_of_one_layer() -> None:
     assert "shortcut=nn.Linear(" in repr(block)
 
 
+@pytest.mark.parametrize("wrap", [list, lambda steps: nn.Sequential(*steps), lambda steps: steps[0]], ids=["list", "nn", "one"])
+def test_residual_whose_shortcut_has_another_name(wrap: Callable[[list[nn.Module]], Any]) -> None:
+    class ByHand(ResidualByHand):
+        """Its shortcut is called downsample, as in torchvision."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self[0](x) + self.downsample(x)
+
+    steps = [linear(4, 6), nn.Tanh()]
+    block = Residual(linear(4, 6), shortcut=("downsample", wrap(steps)))
+    by_hand = ByHand(linear(4, 6))
+    by_hand.downsample = nn.Sequential(linear(4, 6), *([nn.Tanh()] if isinstance(wrap(steps), list | nn.Sequential) else []))
+    assert_same_network(block, by_hand, torch.randn(3, 4))
+    assert list(block.state_dict())[2:] == ["downsample.0.weight", "downsample.0.bias"]
+    assert "shortcut=('downsample', " in repr(block)
+    assert_pastes(block, torch.randn(3, 4))
+    assert_pastes(Sequential(("block", block)), torch.randn(3, 4))
+
+
+def test_the_name_of_a_shortcut_is_verified() -> None:
+    assert faults(lambda: Residual(linear(), shortcut=("down.sample", linear()))) == (
+        "net[1] 'down.sample' cannot be a name: a name is a text without dots.",
+    )
+    assert faults(lambda: Residual(linear(), shortcut=("append", linear()))) == (
+        "net[1] 'append' cannot be a name: a sequence has an attribute of this name. Rename it.",
+    )
+    for nothing in ([], None, nn.Sequential()):
+        assert faults(lambda nothing=nothing: Residual(linear(), shortcut=("downsample", nothing))) == (
+            "shortcut has no layers. Leave it out: the input itself is the shortcut.",
+        )
+
+
 def test_residual_with_a_shortcut_that_has_a_skip_itself() -> None:
     inner = Sequential(linear(), nn.Tanh(), add("input"))
     block = Residual(linear(), shortcut=inner)
@@ -567,9 +599,9 @@ FAULTS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Residual(linear(), shortcut=add("x")),
         "shortcut[0] is the word add('x'), and no layer. Write Sequential(layer, add('x')).",
     ),
-    "Residual with a pair as shortcut": (
-        lambda: Residual(linear(), shortcut=("projection", linear())),
-        "shortcut[0] is the string 'projection'.",
+    "Residual with a name inside its shortcut": (
+        lambda: Residual(linear(), shortcut=[("projection", linear())]),
+        "shortcut[0] is a tuple of 2.",
     ),
     "one branch": (lambda: Branches(linear()), "it joins branches, and has 1. Write Branches(first, second, ...)."),
     "a branch that is a list": (

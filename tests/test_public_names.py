@@ -12,7 +12,7 @@ from skipseq import errors
 
 SOURCES = sorted(Path(skipseq.__file__).parent.rglob("*.py"))
 
-NAMES = {"Branches", "DenseBlock", "Grid", "Residual", "Sequential", "UNet", "mirror"}
+NAMES = {"Branches", "DenseBlock", "Grid", "Residual", "Sequential", "UNet", "from_forward", "mirror", "trace"}
 WORDS = {"add", "call", "cat", "here", "mul", "pick", "save", "sub", "take", "via"}
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 # The names are imported when they are first used: the command line can then answer without torch, which takes seconds.
 if TYPE_CHECKING:
     from skipseq.blocks import Branches, DenseBlock, Grid, Residual, UNet
+    from skipseq.bridges.forward.trace import from_forward, trace
     from skipseq.declare.mirror import mirror
     from skipseq.declare.vocabulary import add, call, cat, here, mul, pick, save, sub, take, via
     from skipseq.run import Sequential
@@ -20,6 +21,7 @@ __all__ = [
     "add",
     "call",
     "cat",
+    "from_forward",
     "here",
     "mirror",
     "mul",
@@ -27,19 +29,21 @@ __all__ = [
     "save",
     "sub",
     "take",
+    "trace",
     "via",
 ]
 
 #: The modules that hold the names.
 _HOMES = {
     "skipseq.blocks": ("Branches", "DenseBlock", "Grid", "Residual", "UNet"),
+    "skipseq.bridges.forward.trace": ("from_forward", "trace"),
     "skipseq.declare.mirror": ("mirror",),
     "skipseq.declare.vocabulary": ("add", "call", "cat", "here", "mul", "pick", "save", "sub", "take", "via"),
     "skipseq.run": ("Sequential",),
 }
 
 #: The modules that ``import skipseq`` alone makes reachable: ``except skipseq.errors.ShapeError``.
-_MODULES = ("blocks", "check", "declare", "errors", "flatten", "joins", "run", "views", "wiring")
+_MODULES = ("blocks", "bridges", "check", "declare", "errors", "flatten", "joins", "run", "views", "wiring")
 
 
 def __getattr__(name: str) -> Any:

@@ -45,7 +45,7 @@ class Residual(Block):
     Args:
         layers: entries, one after the other.
         shortcut: layers for the input before the addition: one, or several as a list or ``nn.Sequential``. Their keys
-            begin with ``shortcut.0``.
+            begin with ``shortcut.0``; given as a pair ``("downsample", layers)``, with ``downsample.0``.
         join: the join of the output with the input, in this order: ``add`` unless given, ``cat``, ``mul``.
 
     References:
@@ -54,16 +54,18 @@ class Residual(Block):
 
     def __init__(self, *layers: Any, shortcut: Any = None, join: Any = add) -> None:
         joined, layers = of(join, "Residual"), from_dict(layers)
-        steps = [] if shortcut is None else list(shortcut) if is_list(shortcut) else [shortcut]
+        name, given = shortcut if is_pair(shortcut) else ("shortcut", shortcut)
+        steps = [] if given is None else list(given) if is_list(given) else [given]
         faults = ["it has no layers. Write Residual(layer, ...)."] if not layers else []
         if shortcut is not None and not steps:
             faults.append("shortcut has no layers. Leave it out: the input itself is the shortcut.")
         verify("Residual", [*places("layers", layers, words=True), *places("shortcut", steps, names=False)], faults)
-        end: Any = ("shortcut", joined(via("input", *steps))) if steps else joined("input")
+        end: Any = (name, joined(via("input", *steps))) if steps else joined("input")
         arguments: list[tuple[str, Any]] = [("", i) for i in range(len(layers))]
         if steps:
-            paths = [("shortcut", str(i)) for i in range(len(steps))]
-            arguments.append(("shortcut", paths if len(paths) > 1 or is_list(shortcut) else paths[0]))
+            paths = [(name, str(i)) for i in range(len(steps))]
+            shown = paths if len(paths) > 1 or is_list(given) else paths[0]
+            arguments.append(("shortcut", {name: shown} if is_pair(shortcut) else shown))
         self._put([*layers, end], [*arguments, *join_argument(join, add)])
 
 

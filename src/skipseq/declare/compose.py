@@ -33,6 +33,7 @@ from . import words
 from .constructors import constructor
 from .containers import children_of, inside, is_plain, is_wired
 from .functions import Function
+from .held import Held
 from .repairs import find_option_faults, fit_of
 from .scope import Draft, Scope
 from .words import Called, CallWord, Joined, JoinWord, PickWord, SaveWord, TakeWord, Via, Word, here
@@ -219,7 +220,7 @@ class Composer(Scope):
         known: Mapping[str, nn.Module] = {key: each for key, each in self.children.items() if key in self.names}
         found = known.get(head)
         for key in rest:
-            opens = found is not None and (isinstance(found, Word) or is_wired(found) or is_plain(found))
+            opens = found is not None and (isinstance(found, Word | Held) or is_wired(found) or is_plain(found))
             known = children_of(found) if found is not None and opens else {}
             found = known.get(key)
         if found is None or (isinstance(found, Word) and not isinstance(found, PickWord)):

@@ -21,6 +21,7 @@ from skipseq.declare.compose import grouped
 from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import Container, children_of, inside, is_plain, is_wired
 from skipseq.declare.entries import is_automatic, number
+from skipseq.declare.held import Held
 from skipseq.declare.words import CallWord, SaveWord, Word, write_call
 from skipseq.errors import WiringError
 from skipseq.wiring import Wiring
@@ -38,7 +39,7 @@ class Written:
     """How a block was written: its name, its arguments, and the keys that its children had then.
 
     An argument is a name, empty where it goes by position, and a value: a text; the number of an entry, which is a pair
-    if it has a name; the path of a module, whose name the block gives; or a list of values.
+    if it has a name; the path of a module, whose name the block gives; a list of values; or a value by its name, as a pair.
     """
 
     name: str
@@ -138,6 +139,9 @@ def argument_lines(block: nn.Module, entries: list[EntryLines], value: Any, plac
     if isinstance(value, list):
         items = [ended(argument_lines(block, entries, each, place)) for each in value]
         return bracketed("[", [line for lines in items for line in lines], "]")
+    if isinstance(value, dict):
+        ((name, inner),) = value.items()
+        return EntryLines(name, False, argument_lines(block, entries, inner, place)).pair()
     if len(value) == 1:
         return next(entry.lines for entry in entries if entry.key == value[0])
     path = ".".join(value)
@@ -187,14 +191,14 @@ def entry_lines(entry: list[tuple[str, nn.Module]], place: str, expand: bool) ->
 
 def module_lines(module: nn.Module, place: str, expand: bool) -> list[Line]:
     """A layer on one line, a container over several."""
-    if is_plain(module) or is_wired(module):
+    if is_plain(module) or is_wired(module) or isinstance(module, Held):
         return sequence_lines(module, place, expand)
     return [Line(one_line(module))]
 
 
 def one_line(module: nn.Module, expand: bool = False) -> str:
     """A layer in one line, as its constructor; a container too, with its entries."""
-    if is_plain(module) or is_wired(module):
+    if is_plain(module) or is_wired(module) or isinstance(module, Held):
         return on_one_line(sequence_lines(module, "", expand))
     return constructor(module)
 

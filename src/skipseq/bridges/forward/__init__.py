@@ -1,0 +1,3 @@
+"""From a module with a handwritten forward to a sequence of words."""
+
+__all__: list[str] = []
