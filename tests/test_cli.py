@@ -64,6 +64,9 @@ class Own(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.Linear(4, 4))
 
+    def forward(self, x):
+        return x + self.stem(x)
+
 own = Own()
 
 def build():
@@ -143,7 +146,7 @@ def test_help_and_version_need_no_torch() -> None:
     code = """
 import sys
 from skipseq.cli import main
-for typed in (["--help"], ["--version"], *([name, "--help"] for name in ("check", "summary", "draw", "page", "demo"))):
+for typed in (["--help"], ["--version"], *([name, "--help"] for name in ("check", "summary", "draw", "page", "source", "convert", "demo"))):
     sys.argv = ["skipseq", *typed]
     try:
         main()
@@ -154,7 +157,7 @@ print(sorted({"torch", "numpy", "skipseq.run"} & set(sys.modules)))
     run = python("-c", code)
     out, err = run.communicate(timeout=60)
     assert err == ""
-    assert out.count("Usage: skipseq") == 6
+    assert out.count("Usage: skipseq") == 8
     assert f"torch {torch.__version__}, Python 3." in out
     assert out.splitlines()[-1] == "[]"
 
@@ -252,7 +255,7 @@ def test_a_file_alone_is_enough_if_it_holds_one_network(folder: Path, skipseq_: 
         ("model.py:build_deep", "model.py:build_deep cannot be called without arguments: it needs depth.\n"),
         ("model.py:own", "model.py:own is an Own. Its own forward says what runs, so skipseq cannot know its skips.\n"),
         ("model.py:own", "These parts are sequences: model.py:own.stem"),
-        ("model.py:Own", "Write it as skipseq.Sequential(...), or name a part"),
+        ("model.py:Own", "See it in words: skipseq convert model.py:Own. Or name a part"),
     ],
 )
 def test_what_is_no_network_is_refused_kindly(typed: str, text: str, skipseq_: Type) -> None:

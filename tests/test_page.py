@@ -817,3 +817,97 @@ def test_the_data_of_a_page_is_that_of_the_network() -> None:
 def test_a_network_without_layers_has_a_page(open_page: Opened) -> None:
     tab = open_page(Sequential().page((2, 3)))
     expect(tab.get_by_text("This network has no skips.")).to_be_visible()
+
+
+# The source beside the drawing
+
+
+def code_line(tab: Tab, text: str) -> Locator:
+    """The first line of the source with this text."""
+    return tab.locator(".code-line", has_text=text).first
+
+
+def lit(tab: Tab) -> list[str]:
+    """The lines of the source that are marked."""
+    return [text.strip() for text in tab.locator(".code-line.on").all_inner_texts()]
+
+
+def residuals() -> Sequential:
+    return Sequential(*[Residual(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()) for _ in range(3)])
+
+
+def test_the_source_is_that_of_the_network(open_page: Opened) -> None:
+    net, inputs = nested_unet()
+    tab = open_page(net.page(*inputs))
+    shown = "\n".join(line.rstrip("\n\u200b") for line in tab.locator(".code-line").all_text_contents())
+    assert shown == net.source().text.removesuffix("\n")
+
+
+def test_a_line_marks_what_it_does_in_the_drawing(open_page: Opened) -> None:
+    net, inputs = nested_unet()
+    tab = open_page(net.page(*inputs))
+    graph = net._graph(..., (), {})
+    joins = [node.position for node in graph.nodes if node.operator == "cat"]
+    lines = [line for line in net.source().text.splitlines() if "torch.cat(" in line]
+    assert len(lines) == len(joins)
+    for text, position in zip(lines, joins, strict=True):
+        code_line(tab, text.strip()).hover()
+        assert marked(tab) == {str(position)}
+    tab.locator("h1").hover()
+    assert marked(tab) == set()
+
+
+def test_a_line_of_a_class_marks_all_blocks_of_the_class(open_page: Opened) -> None:
+    tab = open_page(residuals().page((1, 4, 8, 8)))
+    tab.locator("#every").click() if tab.locator("#every").is_visible() else None
+    code_line(tab, "x = x + identity").hover()
+    assert marked(tab) == {"2", "5", "8"}
+
+
+def test_what_is_selected_marks_its_lines(open_page: Opened) -> None:
+    tab = open_page(small().page((1, 3, 8, 8)))
+    box(tab, 3).click()
+    assert lit(tab) == ["x = torch.cat((x, x1), dim=1)"]
+    click_line(arc(tab, "x1"))
+    assert lit(tab) == ['x = x1 = self["first"](x)', "x = torch.cat((x, x1), dim=1)"]
+    tab.keyboard.press("Escape")
+    assert lit(tab) == []
+
+
+def test_a_click_on_a_line_selects_its_box(open_page: Opened) -> None:
+    tab = open_page(small().page((1, 3, 8, 8)))
+    code_line(tab, "torch.cat(").click()
+    assert facts(tab)[0] == "net[4] cat('x1')"
+    assert box(tab, 3).get_attribute("aria-pressed") == "true"
+
+
+def test_the_source_by_keyboard(open_page: Opened) -> None:
+    tab = open_page(small().page((1, 3, 8, 8)))
+    code = tab.locator("#code")
+    code.focus()
+    for _ in range(len(tab.locator('.code-line[role="option"]').all()) + 2):
+        tab.keyboard.press("ArrowDown")
+    active = tab.locator(f"#{code.get_attribute('aria-activedescendant')}")
+    assert active.inner_text().strip() == "x = torch.cat((x, x1), dim=1)"
+    assert marked(tab) == {"3"}
+    tab.keyboard.press("Enter")
+    assert facts(tab)[0] == "net[4] cat('x1')"
+
+
+def test_the_source_can_be_put_away(open_page: Opened) -> None:
+    tab = open_page(small().page((1, 3, 8, 8)))
+    tab.locator("#listing").click()
+    expect(tab.locator("#source")).to_be_hidden()
+    assert tab.locator("#listing").get_attribute("aria-pressed") == "false"
+    tab.locator("#listing").click()
+    expect(tab.locator("#source")).to_be_visible()
+
+
+def test_a_network_without_source_says_why(open_page: Opened) -> None:
+    net = Sequential(nn.Linear(4, 4), lambda value: value * 2)
+    tab = open_page(net.page((2, 4)))
+    told = tab.locator("#source").inner_text()
+    assert "There is no plain source of this network" in told
+    assert "lambda" in told
+    tab.locator(".node").first.click()
+    expect(tab.locator("#code")).to_have_count(0)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+import warnings
 import webbrowser
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from .inputs import given_to, listed, read_inputs
+from .inputs import examples_of, given_to, listed, read_inputs
 from .load import Loaded, load
 from .told import UsageError, guarded, print_json
 
@@ -50,6 +52,9 @@ Inputs = Annotated[
         "with a dtype 1,128:int64. Once for each input.",
     ),
 ]
+PythonFile = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="The file to write; without it, the text is printed.")
+]
 Json = Annotated[bool, typer.Option("--json", metavar=" ", help="Print JSON, errors too.")]
 Debug = Annotated[bool, typer.Option("--debug", metavar=" ", help="Show the traceback of an error.")]
 
@@ -79,6 +84,8 @@ def skipseq(
     skipseq summary model.py:net --input 1,3,256,256    a table of the layers
     skipseq draw model.py:net -o net.svg                a drawing with the skips
     skipseq page model.py:net --open                    a page to click through
+    skipseq source model.py:net -o net.py               the same network in plain PyTorch
+    skipseq convert model.py:MyModel -o net.py          a handwritten network in words
     skipseq demo                                        restore a noisy photo
 
     The exit status is 0 if all is well, 1 if something is wrong with the network, and 2 if something was typed wrong.
@@ -245,6 +252,55 @@ def page(
 
 
 @app.command()
+def source(
+    target: Target,
+    inputs: Inputs = None,
+    output: PythonFile = None,
+    name: Annotated[str, typer.Option(metavar="CLASS", help="The name of the class.")] = "Net",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write the network in plain PyTorch: a module with a forward, which needs torch alone and has the same checkpoint keys.
+
+    A handwritten module is read first, as convert does; --input helps where its forward looks at the sizes.
+
+    Examples:
+    skipseq source model.py:net
+    skipseq source model.py:net -o net.py --name UNet
+    """
+    with guarded(as_json, debug):
+        if not name.isidentifier() or iskeyword(name):
+            raise UsageError(f"{name!r} cannot be the name of a class.\n  Write a name of letters and digits: --name UNet")
+        tell_file(converted(target, inputs, output).net.source(name).text, output, as_json)
+
+
+@app.command()
+def convert(
+    target: Target,
+    inputs: Inputs = None,
+    output: PythonFile = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a handwritten network in words: its layers under their own names, its joins as cat and add.
+
+    The file builds the network with new weights; the checkpoints of the old one load into it. --input gives an example
+    where the forward looks at the sizes of its inputs.
+
+    Examples:
+    skipseq convert model.py:MyUNet
+    skipseq convert torchvision.models:resnet18 -o resnet.py
+    skipseq convert model.py:MyUNet --input 1,3,256,256
+    """
+    with guarded(as_json, debug):
+        loaded = converted(target, inputs, output)
+        from skipseq.bridges.words_file import words_file
+
+        name = loaded.name if loaded.name.isidentifier() and loaded.name.islower() else "net"
+        tell_file(words_file(loaded.net, name), output, as_json)
+
+
+@app.command()
 def demo(
     output: Annotated[str, typer.Option("-o", "--output", metavar="FOLDER", help="The folder to write to.")] = "restored",
     steps: Annotated[int, typer.Option(min=1, help="Training steps of each of the two networks.")] = 700,
@@ -278,6 +334,39 @@ def verify_writable(path: Path) -> None:
         raise UsageError(f"{path} is a folder.\n  Write the name of a file: {path / 'net.svg'}")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent} to write {path.name} into.\n  Make it: mkdir -p {path.parent}")
+
+
+def converted(target: str, inputs: list[str] | None, output: Path | None) -> Loaded:
+    """The network, which may be handwritten; its inputs are an example for those whose forward looks at sizes."""
+    if output is not None:
+        verify_writable(output)
+    typed = read_inputs(inputs or ())
+
+    def in_words(module: Any) -> Sequential:
+        from skipseq.bridges.forward.trace import from_forward
+
+        in_order, by_name = examples_of(typed, next((each.device for each in module.parameters()), "cpu"))
+        return from_forward(module, *in_order, **by_name)
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        loaded = load(target, in_words)
+    for each in told:
+        print(f"Note: {each.message}", file=sys.stderr)
+    return loaded
+
+
+def tell_file(text: str, output: Path | None, as_json: bool) -> None:
+    """Prints the text of a file, or writes it."""
+    if output is not None:
+        from skipseq.views.drawing.drawing import write_whole
+
+        write_whole(output, text.encode())
+        tell_written(output, as_json)
+    elif as_json:
+        print_json({"ok": True, "text": text})
+    else:
+        print(text, end="")
 
 
 def opened(target: str, inputs: list[str] | None) -> tuple[Loaded, dict[str, Any]]:

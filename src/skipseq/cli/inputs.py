@@ -11,7 +11,7 @@ from skipseq.wiring import Wiring
 
 from .told import UsageError
 
-__all__ = ["Typed", "given_to", "listed", "read_inputs"]
+__all__ = ["Typed", "examples_of", "given_to", "listed", "read_inputs"]
 
 EXAMPLES = "--input 1,3,256,256, or N,3,256,256 for a batch of any size, or by name: --input x=1,3,64,64"
 
@@ -105,10 +105,30 @@ def given_to(wiring: Wiring, typed: Sequence[Typed], device: Any = "cpu") -> dic
     return given
 
 
+def examples_of(typed: Sequence[Typed], device: Any = "cpu") -> tuple[list[Any], dict[str, Any]]:
+    """Tensors of zeros for the inputs that were typed: those in order, and those by name; a batch of any size is one of 2."""
+    import torch
+
+    def zeros(each: Typed) -> Any:
+        shape = tuple(2 if isinstance(extent, str) else extent for extent in each.shape)
+        return torch.zeros(shape, dtype=dtype_of(each) if each.dtype is not None else None, device=device)
+
+    in_order = [zeros(each) for each in typed if each.name is None]
+    return in_order, {each.name: zeros(each) for each in typed if each.name is not None}
+
+
 def tensor(typed: Typed, device: Any) -> Any:
     """A tensor of this shape and dtype; it has no memory."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        return torch.empty(typed.shape, dtype=dtype_of(typed), device=device)  # type: ignore[arg-type]
+
+
+def dtype_of(typed: Typed) -> Any:
+    """The dtype that was typed."""
+    import torch
 
     name = (typed.dtype or "").removeprefix("torch.")
     dtype = getattr(torch, name, None)
@@ -118,8 +138,7 @@ def tensor(typed: Typed, device: Any) -> Any:
             f"--input {typed.text} has {name!r} where a dtype belongs.{did_you_mean(name, known)}\n"
             "  Write one of PyTorch: float32, float16, bfloat16, int64, bool."
         )
-    with FakeTensorMode():
-        return torch.empty(typed.shape, dtype=dtype, device=device)  # type: ignore[arg-type]
+    return dtype
 
 
 def listed(names: Sequence[str]) -> str:

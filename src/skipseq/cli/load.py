@@ -33,10 +33,11 @@ class Loaded:
     net: Sequential
 
 
-def load(target: str) -> Loaded:
+def load(target: str, convert: Callable[[Any], Sequential] | None = None) -> Loaded:
     """The network that is meant by ``file.py:name``, ``package.module:name``, or by a file alone that holds only one.
 
-    What the user's code prints goes to stderr: stdout is for the answer.
+    What the user's code prints goes to stderr: stdout is for the answer. With ``convert``, a module that is no sequence is
+    made one by it.
 
     Raises:
         UsageError: if there is no such file or name, or it is no network.
@@ -47,7 +48,7 @@ def load(target: str) -> Loaded:
         module = import_file(Path(where)) if is_file(where) else import_module(where)
         name = name or only_name(module, where)
         value = find(module, name, where)
-        return Loaded(name.rpartition(".")[2], network(value, f"{where}:{name}"))
+        return Loaded(name.rpartition(".")[2], network(value, f"{where}:{name}", convert))
 
 
 def split(target: str) -> tuple[str, str]:
@@ -191,7 +192,7 @@ def builders_in(module: ModuleType) -> list[str]:
 # The network
 
 
-def network(value: Any, what: str) -> Sequential:
+def network(value: Any, what: str, convert: Callable[[Any], Sequential] | None = None) -> Sequential:
     """The value as a network: it may be one, or a function or class that gives one.
 
     Raises:
@@ -208,6 +209,8 @@ def network(value: Any, what: str) -> Sequential:
         return value
     if isinstance(value, nn.Sequential):
         return Sequential.of(value)
+    if isinstance(value, nn.Module) and convert is not None:
+        return convert(value)
     if isinstance(value, nn.Module):
         raise UsageError(no_sequence(value, what))
     raise UsageError(f"{what} is {described(value)}, not a network.\n  {FORM}")
@@ -241,7 +244,8 @@ def no_sequence(module: Any, what: str) -> str:
     parts = [name for name, part in module.named_children() if isinstance(part, nn.Sequential)]
     if parts and not what.startswith("what "):
         return f"{text}\n  These parts are sequences: {', '.join(f'{what}.{name}' for name in parts)}"
-    return f"{text}\n  Write it as skipseq.Sequential(...), or name a part that is an nn.Sequential."
+    target = what.removeprefix("what ").removesuffix(" returns")
+    return f"{text}\n  See it in words: skipseq convert {target}. Or name a part that is an nn.Sequential."
 
 
 def described(value: Any) -> str:

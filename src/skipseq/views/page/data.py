@@ -188,7 +188,8 @@ class PageData:
         facts += [("parameters", exact(parameters))] if parameters else []
         facts += [("multiply-adds", exact(count) + self.per_sample())] if count else []
         lines = [operations, *([f"{exact(parameters).partition(' (')[0]} parameters"] if parameters else [])]
-        return {"name": frame.name, "title": f"Container {frame.name}", "facts": facts, "lines": lines, "first": frame.first}
+        ends = {"first": frame.first, "last": frame.last}
+        return {"name": frame.name, "title": f"Container {frame.name}", "facts": facts, "lines": lines, **ends}
 
     # Where it is drawn
 

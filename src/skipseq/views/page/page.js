@@ -5,7 +5,8 @@ const at = (id) => document.getElementById(id);
 const stage = at("stage"), facts = at("facts"), search = at("search");
 const advice = facts.innerHTML;
 const folded = new Set();
-const state = { picture: 0, zoom: 1, selected: null, hovered: null, matches: [], match: -1 };
+const state = { picture: 0, zoom: 1, selected: null, hovered: null, line: -1, matches: [], match: -1 };
+const listing = new Listing(document.getElementById("code"), data.lines);
 
 function element(name, text, ...children) {
   const made = document.createElement(name);
@@ -32,6 +33,8 @@ function paint() {
   view().items.forEach((item) => {
     if (item.kind !== "frame") item.element.setAttribute("aria-pressed", String(item === state.selected));
   });
+  const shown = state.hovered ?? state.selected;
+  if (state.line < 0) listing.show(shown ? Listing.operations(shown) : [], shown !== null);
   const edges = state.selected?.kind === "arc" ? view().picture.arrows[state.selected.index].edges : [];
   document.querySelectorAll("button[data-edge]").forEach((button) => {
     const chosen = edges.includes(Number(button.dataset.edge));
@@ -86,6 +89,58 @@ function everyLayer(box) {
   button.addEventListener("click", () => showPicture(1));
   return [button];
 }
+
+// The source
+
+// A line under the pointer, or under the keyboard: what it does is marked in the drawing. None is -1.
+function hoverLine(k) {
+  if (state.line === k) return;
+  state.line = k;
+  paint();
+  if (k < 0) return;
+  view().svg.querySelectorAll(".on").forEach((each) => each.classList.remove("on"));
+  listing.boxes(k).forEach((item) => view().end(item.index).forEach((each) => each.classList.add("on")));
+  const [runs, , builds] = data.lines[k];
+  listing.show(runs.length ? runs : builds, false);
+  listing.lines[k].classList.add("on");
+}
+
+function chooseLine(k) {
+  const [item] = listing.boxes(k);
+  if (!item) return;
+  uncover(item);
+  state.line = -1;
+  select(item);
+  bringIntoView(item);
+}
+
+function lineAt(target) {
+  const line = target.closest?.('.code-line[role="option"]');
+  return line ? Number(line.dataset.line) : -1;
+}
+
+if (listing.element) {
+  const code = listing.element;
+  code.addEventListener("pointerover", (event) => hoverLine(lineAt(event.target)));
+  code.addEventListener("pointerleave", () => hoverLine(-1));
+  code.addEventListener("click", (event) => chooseLine(lineAt(event.target)));
+  code.addEventListener("blur", () => hoverLine(-1));
+  code.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      listing.move(event.key === "ArrowDown" ? 1 : -1);
+    } else if (event.key === "Enter" && listing.active >= 0) {
+      event.preventDefault();
+      chooseLine(listing.active);
+    }
+  });
+}
+
+at("listing").addEventListener("click", () => {
+  const hidden = at("source").toggleAttribute("hidden");
+  at("listing").setAttribute("aria-pressed", String(!hidden));
+  fit();
+});
 
 // Folding, and the picture with every layer
 

@@ -17,11 +17,13 @@ from string import Template
 from skipseq.check.graph import Graph
 from skipseq.views.drawing.drawing import svg_text, write_whole
 from skipseq.views.drawing.layout import Picture, lay_out
+from skipseq.views.source.source import Source
 from skipseq.views.table.summary import Summary, Table, trained
 from skipseq.views.terminal import exact, size_text
 
 from .colours import colours
 from .data import PageData, listed_skips
+from .listing import line_data, listing_lines
 
 __all__ = ["Page"]
 
@@ -43,16 +45,18 @@ class Page:
 
     Args:
         summary: the network, and what it costs.
+        source: the network in plain PyTorch, or why there is none.
     """
 
     summary: Summary
+    source: Source | str
 
     @cached_property
     def html(self) -> str:
         """The page as text."""
         pictures = list(pictures_of(self.summary.graph))
         style = read("page.css") + colours()
-        script = "\n".join(("'use strict';", *map(read, ("page_fold.js", "page_view.js", "page.js"))))
+        script = "\n".join(("'use strict';", *map(read, ("page_fold.js", "page_view.js", "page_source.js", "page.js"))))
         parts = {
             "heading": escape(self.heading),
             "title": escape(self.summary.graph.title),
@@ -61,7 +65,8 @@ class Page:
             "drawings": "".join(map(svg_text, pictures)),
             "skips": "\n".join(table_lines(PageData(self.summary, []))),
             "cost": "\n".join(cost_lines(self.summary)),
-            "data": json_text(PageData(self.summary, pictures).to_dict()),
+            "source": "\n".join(listing_lines(self.source)),
+            "data": json_text({**PageData(self.summary, pictures).to_dict(), "lines": line_data(self.source)}),
             "script": script,
             "policy": f"default-src 'none'; style-src '{fingerprint(style)}'; script-src '{fingerprint(script)}'",
         }
