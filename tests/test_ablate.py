@@ -336,10 +336,14 @@ def test_flags_that_are_set_in_the_block_hold_behind_it() -> None:
 
 def test_outputs_in_the_block() -> None:
     """A value has another path for a while, and the outputs follow it."""
-    net = Sequential(("a", linear()), save("skip_1"), nn.Tanh(), add("skip_1"), ("h", linear()), outputs=("h", "add_0"))
+    net = Sequential(("a", linear()), nn.Tanh(), add("a"), linear(), add("1"), linear(), outputs=("3", "add_1"))
     value = x()
-    with untouched(net), net.ablate("a") as ablated:
+    with untouched(net), net.ablate("a", by="remove") as ablated:
+        assert net._outputs == ("3", "add_0")
         assert equal(net(value), ablated(value))
+        second = net[2](net.a(value).tanh()) + net.a(value).tanh()
+        assert equal(net(value), (net[4](second), second))
+    assert net._outputs == ("3", "add_1")
 
 
 def test_a_compiled_network() -> None:

@@ -201,6 +201,14 @@ def test_a_part_with_skips_of_its_own() -> None:
     assert repr(net.removed("1.add_0")[1]).startswith("Sequential(")
 
 
+def test_a_part_that_reads_and_returns_something_else() -> None:
+    part = Sequential(("a", linear()), add("x1"), add("0"), outputs="a")
+    net = Sequential(linear(), nn.Tanh(), save("x1"), nn.Flatten(), ("part", part), linear())
+    with untouched(net):
+        new = net.removed("part")
+    assert list(new._modules) == ["0", "1", "save_0", "2", "3"]
+
+
 def test_the_end_is_no_entry() -> None:
     assert refused(net_with_paths(), lambda net: net.removed("output")) == (
         "net.removed('output'): 'output' is the end of the sequence, and no entry.\n  Write the path of an entry."
@@ -451,6 +459,9 @@ def test_versions_of_layers_follow() -> None:
     checkpoint._metadata["1"]["version"] = 1
     renames = {"0": "1", "1": "2"}
     assert copy.deepcopy(new).load_renamed(checkpoint, renames) == ([], [])
+    checkpoint._metadata["1"]["version"] = 2
+    with pytest.raises(CallError, match=r"missing: '2\.num_batches_tracked' is not in the checkpoint"):
+        copy.deepcopy(new).load_renamed(checkpoint, renames)
 
 
 def test_paths_and_whole_keys() -> None:

@@ -609,6 +609,13 @@ def test_a_join_with_one_operand_left_becomes_a_take() -> None:
     assert torch.equal(new(value), net.get_submodule("both.1")(value.relu()))
 
 
+def test_a_take_without_layers_has_a_number_of_its_own_kind() -> None:
+    for name in (None, "both"):
+        word = cat(via("input", linear()), via(here, nn.ReLU()))
+        net = Sequential(relu(), word if name is None else (name, word), linear(8, 4))
+        assert list(net.disconnect("input", "1")._modules) == ["0", name or "take_0", "1"]
+
+
 def test_a_fit_goes_where_one_value_is_left() -> None:
     net = Sequential(linear(), relu(), add("0", here, 0.5, fit="crop", like="0"))
     new = net.disconnect("0", "output")
@@ -623,6 +630,53 @@ def test_inner_joins() -> None:
     assert len(net.disconnect("a", "c").disconnect("input", "c")) == 4
     scaled = Sequential(linear(), relu(), add(mul("0", 0.5)))
     assert len(scaled.disconnect("0", "output")) == 2
+
+
+def test_who_reads_a_layer_of_the_word_follows() -> None:
+    part = Sequential(linear(), nn.Tanh())
+    net = Sequential(
+        ("a", linear()),
+        nn.Tanh(),
+        ("both", add(via("a", linear()), here, via("input", linear(), part))),
+        take("both.1"),
+        add("both.2.0"),
+    )
+    value = x()
+    with untouched(net):
+        new = net.disconnect("a", "both")
+    assert [repr(new[3]), repr(new[4])] == ["take('both.0')", "add('both.1.0')"]
+    assert torch.equal(new(value), net(value))
+    for word, name in ((take("both.0"), "both.0"), (add("both.0"), "both.0")):
+        reading = Sequential(*[("a", net.a), net[1], ("both", net[2])], word)
+        assert refused(reading, lambda net: net.disconnect("a", "both")) == (
+            f"net.disconnect('a', 'both'): net[3] {word!r} reads {name!r}, a layer that would go with the skip.\n"
+            "  Remove this reader first, or give it another value."
+        )
+    inside = Sequential(("a", linear()), nn.Tanh(), ("both", add(via("a", part))), add("both.0.0"))
+    assert "reads 'both.0.0', a layer that would go with the skip" in refused(inside, lambda net: net.disconnect("a", "both"))
+
+
+def test_who_reads_the_join_reads_what_goes_on() -> None:
+    net = Sequential(
+        ("a", linear()), ("b", nn.Tanh()), save("s"), add("a"), ("c", linear()), add("add_0"), outputs=("add_1", "add_0")
+    )
+    value = x()
+    first = net.a(value).tanh()
+    with untouched(net):
+        new = net.disconnect("a", "c")
+    assert [repr(each) for each in new][4:] == ["add('b')"]
+    assert new._outputs == ("add_0", "b")
+    assert equal(new(value), (net.c(first) + first, first))
+    start = Sequential(("part", Sequential(add("t"), linear(), mul("add_0"))))
+    assert repr(start.disconnect("t", "part.0").part[1]) == "mul('input')"
+
+
+def test_of_two_joins_before_a_layer_the_nearest_is_meant() -> None:
+    net = Sequential(("a", linear()), nn.Tanh(), add("a"), save("s"), add("a"), ("b", linear()), mul("s"))
+    new = net.disconnect("a", "b")
+    assert [type(each).__name__ for each in new][2:5] == ["JoinWord", "SaveWord", "Linear"]
+    assert [type(each).__name__ for each in net.disconnect("a", "add_0")][2:4] == ["SaveWord", "JoinWord"]
+    assert len(new.disconnect("a", "b")) == 5
 
 
 def test_a_save_of_ours_goes_when_nobody_reads_it() -> None:
@@ -836,6 +890,21 @@ def test_new_numbers_alone_are_no_difference() -> None:
     assert net.skips != new.skips
     # By their paths alone, it is other layers that are connected.
     assert repr(net.diff(copy.deepcopy(new))) != "no difference"
+
+
+def test_a_layer_between_a_join_and_its_reader_is_no_difference() -> None:
+    net = Sequential(("a", linear()), nn.Tanh(), add("a"), ("b", linear()))
+    new = net.inserted("b", nn.Identity())
+    assert (net.skips[0].reader, new.skips[0].reader) == ("b", "2")
+    assert not net.diff(new)
+
+
+def test_joins_that_give_are_known_by_their_place() -> None:
+    net = Sequential(linear(), nn.Tanh(), add("0"), mul("0"), linear(), cat("add_0"), cat("mul_0"), linear(16, 4))
+    new = net.inserted("0", nn.Identity())
+    assert not any(new_word is word for new_word in new for word in net[2:4])
+    assert not net.diff(new)
+    assert net.diff(new.disconnect("mul_0", "cat_1")).lines[0] == "- mul_0 -> 3  cat"
 
 
 def test_skips_that_moved_are_told_where_they_are_now() -> None:

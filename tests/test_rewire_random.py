@@ -143,8 +143,9 @@ def test_a_sum_without_a_skip_is_the_sum_with_zeros(network: Network, data: Any)
         try:
             less = net.disconnect(skip.giver, skip.join)
         except WiringError as error:
-            assert "joins a value with itself" in str(error)  # the running value is another one now
-            return
+            if "joins a value with itself" in str(error):
+                return  # the running value is another one now
+            raise
         for mine, theirs in zip(*(as_list(each(*values)) for each in (less, zero)), strict=True):
             torch.testing.assert_close(mine, theirs)
 

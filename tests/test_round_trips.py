@@ -34,8 +34,8 @@ TABLE = Path(__file__).parent.parent / "docs" / "round_trips.md"
 
 HEAD = """# Round trips
 
-Published models, with random weights, each among the smallest of its kind or made smaller, are read by `from_forward`, written as source by
-`net.source()`, and read once more. `tests/test_round_trips.py` does so, and writes this table.
+Published models, with random weights, each among the smallest of its kind or made smaller, are read by `from_forward`,
+written as source by `net.source()`, and read once more. `tests/test_round_trips.py` does so, and writes this table.
 
 **Same** means bit by bit: outputs in evaluation and in training mode, for the size of the example and for another one;
 gradients of the input and of all parameters; parameters and buffers after a training step; and the keys of `state_dict`, in

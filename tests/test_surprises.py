@@ -105,3 +105,13 @@ def test_a_module_with_an_argument_of_its_own_is_no_wrapper() -> None:
     assert list(net.wiring.needs) == ["h"]
     with pytest.raises(CallError, match="it lacks 'h'"):
         net(torch.zeros(2, 4))
+
+
+def test_what_is_made_of_a_compiled_network_is_not_the_compiled_network() -> None:
+    net = Sequential(("first", nn.Linear(4, 4)), ("second", nn.Linear(4, 4)), nn.Tanh())
+    net.compile(backend="eager")
+    value = torch.randn(2, 4)
+    assert torch.equal(net(value), torch.tanh(net.second(net.first(value))))
+    assert torch.equal(net.upto("first")(value), net.first(value))
+    assert torch.equal(net[:1](value), net.first(value))
+    assert torch.equal(net.with_outputs("second")(value), net.second(net.first(value)))

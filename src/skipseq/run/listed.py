@@ -44,7 +44,8 @@ class Listed(Container):
         cls = self._derived_class or type(self)
         net: Self = cls.__new__(cls)
         nn.Module.__init__(net)
-        internal = {*vars(net), "_plan"}
+        # What was compiled runs the old network.
+        internal = {*vars(net), "_plan", "_compiled_call_impl"}
         net.__dict__.update({name: value for name, value in vars(self).items() if name not in internal})
         net._parameters.update(self._parameters)
         net._buffers.update(self._buffers)

@@ -20,8 +20,9 @@ __all__ = ["Rewired"]
 class Rewired(Viewed):
     """What :class:`skipseq.Sequential` is to somebody who tries other skips.
 
-    Each method returns a new network and leaves this one as it is. Both share their layers, so training one trains the
-    other; ``copy.deepcopy`` parts them.
+    The methods return a new network and leave this one as it is. Both share their layers, so training one trains the
+    other; ``copy.deepcopy`` parts them. Hooks and flags go with the containers that are copied, and what ``compile()`` made
+    does not. A part that stands at several places is changed at the one that the path leads to.
     """
 
     @property

@@ -113,10 +113,10 @@ def is_chain(net: nn.Module) -> bool:
 def as_residual(net: Sequential) -> Sequential | None:
     """A sequence whose last word joins the running value with the input, as it is or behind layers."""
     *entries, (key, word) = named_entries(net)
-    others = [each for each in word.joined.operands if not isinstance(each, Here)] if isinstance(word, JoinWord) else []
-    if not isinstance(word, JoinWord) or not others:
+    if not isinstance(word, JoinWord):
         return None
-    layers = [word._modules[each] for each in others[0].layers] if isinstance(others[0], Via) else []
+    other = next(operand for operand in word.joined.operands if not isinstance(operand, Here))
+    layers = [word._modules[each] for each in other.layers] if isinstance(other, Via) else []
     shortcut: Any = layers if len(layers) != 1 or type(layers[0]) is nn.Sequential else layers[0]
     if key != "shortcut":
         shortcut = (key, shortcut)
@@ -133,10 +133,10 @@ def as_branches(net: Sequential) -> Sequential | None:
 
 
 def as_dense_block(net: Sequential) -> Sequential | None:
-    """Several layers, behind each of which its input is concatenated with its output and saved for the next layer."""
+    """Several layers, behind each of which its input is joined with its output, and that is saved for the next layer."""
     entries = named_entries(net)
     word = entries[1][1] if len(entries) > 2 else None
-    if not isinstance(word, JoinWord) or word.joined.operator != "cat":
+    if not isinstance(word, JoinWord):
         return None
     return built(net, lambda: DenseBlock(*pairs(entries[::3]), join=bare(word)))
 

@@ -87,8 +87,7 @@ def moved_paths(one: Tree, other: Tree) -> dict[str, str] | None:
     moved = {name: name for name in one.root.inputs}
     moved |= {need: need for need in one.net.wiring.needs}
     for node, entry, there, twin in pairs:
-        if nodes.get(id(node), there) is there:
-            moved[path_of(node, entry)] = path_of(there, twin)
+        moved[path_of(node, entry)] = path_of(there, twin)
     for node in one.root.below():
         if (twin_node := nodes.get(id(node))) is not None:
             moved |= dict(moved_inside(node, twin_node, nodes))

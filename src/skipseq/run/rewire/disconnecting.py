@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from skipseq.declare.entries import is_automatic
 from skipseq.declare.words import SaveWord, Word
 from skipseq.errors import WiringError, did_you_mean
 
@@ -15,7 +17,7 @@ from .ends import Ends, opened_tree, readers_text
 from .meaning import Origin
 from .operands import Kept, reduced
 from .rewriting import Rewriting
-from .tree import Entry, Node
+from .tree import Entry, Node, has_state
 
 __all__ = ["disconnected", "found_edges"]
 
@@ -88,7 +90,7 @@ def cut(ends: Ends, edges: Iterable[Edge], giver: str, reader: str | None) -> No
             ) from None
     for (node, entry, _), rest in zip(words.values(), left, strict=True):
         node.touch()
-        replace_word(node, entry, rest)
+        replace_word(ends, node, entry, rest)
     for _, _, names in words.values():
         for origin in names.values():
             drop_save(tree, origin)
@@ -99,19 +101,48 @@ def edge_text(ends: Ends, entry: Entry) -> str:
     return next(each.skip.text for each in ends.edges.found if each.reference.entry is entry)
 
 
-def replace_word(node: Node, entry: Entry, left: Word | None) -> None:
+def replace_word(ends: Ends, node: Node, entry: Entry, left: Word | None) -> None:
     """Puts what is left of a word in its place."""
-    group = node.groups[node.index(entry)]
+    old = entry.child
     if left is None:
-        node.groups.remove(group)
+        move_layers(ends, entry, {})
+        before = value_before(node, entry)
+        for reference in ends.tree.references:  # what read the join reads the value that goes on now
+            reference.meant = [before if each.entry is entry else each for each in reference.meant]
+        node.groups.remove(node.groups[node.index(entry)])
         return
-    if type(left) is not type(entry.child) and not any(True for _ in left.parameters()):
-        entry.name = None  # a take has a number of its own kind
-    old = {id(part.outer): part for part in entry.inner.values()}
+    if is_automatic(entry.before or "", old) and not has_state(left):
+        entry.name = None  # no key of a checkpoint is to stay
+    places = {id(layer): key for key, layer in left._modules.items()}
     entry.child = left
-    entry.inner = {key: old[id(layer)] for key, layer in left._modules.items() if id(layer) in old}
+    move_layers(ends, entry, {key: places[id(layer)] for key, layer in old._modules.items() if id(layer) in places})
+
+
+def value_before(node: Node, entry: Entry) -> Origin:
+    """The running value before an entry, by what gives it."""
+    for group in reversed(node.groups[: node.index(entry)]):
+        if not isinstance(group[0].child, SaveWord):
+            return Origin(node, "entry", "", group[-1])
+    return Origin(node, "input", node.inputs[0])
+
+
+def move_layers(ends: Ends, entry: Entry, keys: Mapping[str, str]) -> None:
+    """The layers of a word have other keys now, and some are gone; what reads them from elsewhere follows."""
+    inner = entry.inner
+    entry.inner = {keys[key]: part for key, part in inner.items() if key in keys}
     for key, part in entry.inner.items():
         part.layer = key
+    for reference in ends.tree.references:
+        if reference.entry is entry or not reference.alive():
+            continue
+        for i, origin in enumerate(reference.meant):
+            if origin.entry is entry and origin.kind == "layer" and origin.local in keys:
+                reference.meant[i] = replace(origin, local=keys[origin.local])
+            elif (origin.entry is entry and origin.kind == "layer") or not origin.node.stands():
+                raise ends.fault(
+                    f"{reference.place()} reads {reference.name!r}, a layer that would go with the skip.",
+                    "Remove this reader first, or give it another value.",
+                )
 
 
 def drop_save(tree: Rewriting, origin: Origin) -> None:

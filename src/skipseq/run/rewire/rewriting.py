@@ -33,6 +33,10 @@ class Rewriting(Tree):
         self.references = [*self.mentions()]
         for each in self.references:
             each.meant = self.meaning(each, each.name)
+            if not each.meant:
+                raise self.fault(
+                    f"{each.place()} reads {each.name!r}, which cannot be followed.\n  Save the value, and read that."
+                )
         self.planted: dict[Origin, Origin] = {}
         self.made: dict[Any, nn.Module] = {}
 
@@ -97,6 +101,8 @@ class Rewriting(Tree):
             WiringError: if no save can stand there, or none would help.
         """
         (origin, *others) = reference.meant
+        if origin.entry is not None and origin.entry not in origin.node.entries():
+            raise self.lost(reference)
         if origin in self.planted.values() or others or reference.layer or origin.kind not in ("entry", "input", "label"):
             raise self.lost(reference)
         if origin not in self.planted:
@@ -172,8 +178,6 @@ class Rewriting(Tree):
             return entry.child
         names = {each.name: each.new for each in self.references if each.entry is entry and each.new != each.name}
         word = entry.child
-        if names and any(each.entry is entry and names.get(each.name, each.new) != each.new for each in self.references):
-            raise self.fault(f"{word} would have to read and to call different things by one name.\n  Name the layer.")
         inner = {key: module for key, part in entry.inner.items() if (module := self.rebuilt(part)) is not part.outer}
         key = (id(word), tuple(sorted(names.items())), tuple((key, id(module)) for key, module in inner.items()))
         if key not in self.made:
@@ -207,7 +211,6 @@ def changed_word(word: Word, names: Mapping[str, str], inner: Mapping[str, nn.Mo
 def derived(container: Any, children: Mapping[str, nn.Module], inputs: Any, outputs: Any) -> Any:
     """A copy of a container with these children, and with its hooks; what was compiled is not copied."""
     net = container._derived(children, inputs, outputs)
-    net._written = None
     for name, value in vars(nn.Module()).items():
         if isinstance(value, dict | set) and name not in ("_parameters", "_buffers", "_modules"):
             net.__dict__[name] = copy.copy(vars(container)[name])

@@ -6,7 +6,7 @@ same object.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,10 @@ from torch import nn
 from skipseq.declare.compose import grouped
 from skipseq.declare.containers import children_of, inside, is_plain, is_wired
 from skipseq.declare.entries import is_automatic
-from skipseq.declare.words import Called, CallWord, Joined, JoinWord, SaveWord, Via, Word, written_entry
+from skipseq.declare.words import Called, CallWord, Joined, SaveWord, Via, Word, written_entry
 from skipseq.errors import WiringError
 
-__all__ = ["Entry", "Node", "Reference", "Site", "Tree"]
+__all__ = ["Entry", "Node", "Reference", "Site", "Tree", "has_state"]
 
 
 @dataclass(eq=False, slots=True)
@@ -147,7 +147,7 @@ class Reference:
             return True
         word = self.entry.child
         stands = any(each is self.entry for each in self.node.entries())
-        return stands and isinstance(word, Word) and self.name in names_in(word)
+        return stands and isinstance(word, Word) and self.name in word.mentions()
 
     def position(self) -> int:
         """The position at which it is read."""
@@ -228,7 +228,7 @@ class Tree:
             for entry in node.entries():
                 if isinstance(entry.child, Word):
                     again = getattr(entry.child, "again", None)
-                    read = dict.fromkeys((*entry.child.references(), *liked_by(entry.child)))
+                    read = dict.fromkeys(entry.child.references())
                     yield from (Reference(node, entry, name, []) for name in read)
                     yield from () if again is None else (Reference(node, entry, again, [], layer=True),)
             outputs = getattr(node.module, "_outputs", None)
@@ -244,29 +244,6 @@ def opens(module: nn.Module) -> bool:
 def has_state(module: nn.Module) -> bool:
     """Whether a module has keys in a checkpoint."""
     return any(True for _ in module.parameters()) or any(True for _ in module.buffers())
-
-
-def names_in(word: Word) -> set[str]:
-    """All names in a word."""
-    return {*word.mentions(), *liked_by(word)}
-
-
-def liked_by(word: Word) -> Iterator[str]:
-    """The names of the operands that rule in a word."""
-    yield from liked((word.joined,) if isinstance(word, JoinWord) else word.operands())
-
-
-def liked(operands: Iterable[Any]) -> Iterator[str]:
-    """The operands that rule, by name: each is a reference too, and has to follow it."""
-    for operand in operands:
-        if isinstance(operand, Via):
-            yield from liked((operand.base,))
-        elif isinstance(operand, Joined | Called):
-            yield from liked(operand.operands)
-            if isinstance(operand, Called):
-                yield from liked(each for _, each in operand.named)
-            elif isinstance(operand.like, str):
-                yield operand.like
 
 
 def bound_in(word: nn.Module, key: str) -> dict[str, Any]:
