@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from skipseq import DenseBlock, Residual, Sequential, UNet, add, call, cat, here, mul, pick, save, sub, take, via
 from skipseq.declare.functions import Expression
+from skipseq.declare.held import Held
 
 from .random_networks import Gate, shrink, two
 
@@ -272,6 +273,23 @@ def parts_in_parts() -> Case:
     return Sequential(("A", a), ("D", Sequential(linear(), add("k"), add("A.B.C"), add("A.B.C.0"), add("A.2.0")))), (rows(),)
 
 
+def parts_in_numbered_parts() -> Case:
+    inner = Sequential(("first", linear()), nn.ReLU(), save("k"), ("last", linear()), nn.Tanh())
+    middle = Sequential(linear(), inner, nn.Sigmoid())
+    return Sequential(middle, nn.Tanh(), Sequential(linear(), add("k"))), (rows(),)
+
+
+def held_layers() -> Case:
+    """Layers that stand in lists and are called by their places, as a wired part among them."""
+    held = Held(linear(), ("named", linear()), Held(Sequential(linear(), add("x1")), nn.Sequential(linear(), nn.ReLU())))
+    names = Held(("one", linear()), ("two", nn.ReLU()))
+    net = Sequential(
+        linear(), save("x1"), ("held", held), call("held.0"), call("held.2.0"), call("held.2.1"), call("held.named"),
+        ("names", names), call("names.two"), call("names.one"), nn.Sequential(linear(), Held()),
+    )  # fmt: skip
+    return net, (rows(),)
+
+
 def parts_with_inputs() -> Case:
     by_name = call(Sequential(linear(), add("u"), inputs=("x", "u")), u="t")
     by_place = call(Sequential(linear(), add("x"), inputs=("image", "x")), here, "t")
@@ -353,13 +371,13 @@ def fits_with_broadcasting() -> Case:
 CASES: dict[str, Callable[[], Case]] = {
     build.__name__: build
     for build in (
-        expressions, functions, layers_of_ones_own, transformer_layers, shared_layers, shared_attribute, shared_part_with_skips,
-        called_again, tied_and_frozen, number_types, half, projections, projections_of_features, keys_of_all_kinds,
-        keys_of_a_dict, clashing_labels, one_label_twice, running_value_has_another_name, a_dict_comes_in, needs, one_output,
-        one_output_as_tuple, tuples_from_parts, a_tuple_at_the_end, a_tuple_of_a_layer, a_branch_that_nobody_reads,
-        parts_of_parts, all_words, parts_in_words, parts_in_parts, parts_with_inputs, parts_without_layers, plain,
-        named_classes, with_statistics, residual_network, unet, dense, fits_of_three, fits_along_other_dimensions,
-        fits_with_broadcasting,
+        expressions, functions, layers_of_ones_own, transformer_layers, shared_layers, shared_attribute,
+        shared_part_with_skips, called_again, tied_and_frozen, number_types, half, projections, projections_of_features,
+        keys_of_all_kinds, keys_of_a_dict, clashing_labels, one_label_twice, running_value_has_another_name, a_dict_comes_in,
+        needs, one_output, one_output_as_tuple, tuples_from_parts, a_tuple_at_the_end, a_tuple_of_a_layer,
+        a_branch_that_nobody_reads, parts_of_parts, all_words, parts_in_words, parts_in_parts, parts_in_numbered_parts,
+        held_layers, parts_with_inputs, parts_without_layers, plain, named_classes, with_statistics, residual_network, unet,
+        dense, fits_of_three, fits_along_other_dimensions, fits_with_broadcasting,
     )
 }  # fmt: skip
 

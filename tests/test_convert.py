@@ -121,12 +121,12 @@ def test_a_network_is_written_in_plain_pytorch(folder: Path) -> None:
     plain = run(text)["Block"]()
     plain.load_state_dict(net.state_dict())
     assert torch.equal(plain(value), net(value))
-    assert json.loads(typed("source", "model.py:Block", "--json").stdout)["text"].startswith('"""Net in plain PyTorch."""')
+    assert json.loads(typed("source", "model.py:Block", "--json").stdout)["text"].startswith('"""Block in plain PyTorch."""')
 
 
 def test_a_written_file_runs_in_a_fresh_process(folder: Path) -> None:
     typed("source", "model.py:Block", "-o", "plain.py")
-    code = "import sys, torch, plain; plain.Net()(torch.zeros(1, 8, 4, 4)); assert 'skipseq' not in sys.modules"
+    code = "import sys, torch, plain; plain.Block()(torch.zeros(1, 8, 4, 4)); assert 'skipseq' not in sys.modules"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=folder, env=environment, check=True)
 

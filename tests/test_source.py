@@ -101,7 +101,7 @@ def assert_same_step(net: nn.Module, twin: nn.Module, results: list[list[Tensor]
 # The same network
 
 
-@settings(max_examples=40)
+@settings(max_examples=100)
 @given(unambiguous())
 def test_random_networks(network: Network) -> None:
     given_values = tuple(torch.randn(3, WIDTH, dtype=torch.float64) for _ in network.inputs)
@@ -258,6 +258,7 @@ def test_golden_texts(name: str, golden: Callable[[str, str], None]) -> None:
         "keys_of_all_kinds", "keys_of_a_dict", "layers_of_ones_own", "parts_in_parts", "parts_with_inputs", "projections",
         "residual_network", "shared_layers", "shared_attribute", "tied_and_frozen", "transformer_layers", "tuples_from_parts",
         "a_dict_comes_in", "clashing_labels", "needs", "number_types", "a_tuple_of_a_layer", "one_label_twice",
+        "held_layers", "parts_in_numbered_parts",
     ],
 )  # fmt: skip
 def test_golden_texts_of_each_kind(name: str, golden: Callable[[str, str], None]) -> None:

@@ -256,7 +256,7 @@ def source(
     target: Target,
     inputs: Inputs = None,
     output: PythonFile = None,
-    name: Annotated[str, typer.Option(metavar="CLASS", help="The name of the class.")] = "Net",
+    name: Annotated[str | None, typer.Option(metavar="CLASS", help="The name of the class.", show_default=False)] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -269,7 +269,7 @@ def source(
     skipseq source model.py:net -o net.py --name UNet
     """
     with guarded(as_json, debug):
-        if not name.isidentifier() or iskeyword(name):
+        if name is not None and (not name.isidentifier() or iskeyword(name)):
             raise UsageError(f"{name!r} cannot be the name of a class.\n  Write a name of letters and digits: --name UNet")
         tell_file(converted(target, inputs, output).net.source(name).text, output, as_json)
 

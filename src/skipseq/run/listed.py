@@ -30,6 +30,9 @@ class Listed(Container):
     #: How a block was written; an edit makes it a sequence of words.
     _written: Written | None = None
 
+    #: The class of the handwritten module that it was read from; its source goes by this name.
+    _origin: str | None = None
+
     #: The class of what is made from this one, where that is not its own class: a block that is cut is no block.
     _derived_class: Any = None
 

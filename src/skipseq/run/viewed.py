@@ -160,7 +160,7 @@ class Viewed(Listed):
         """
         return Page(self.summary(input, *others, **values), self._source_of_page())
 
-    def source(self, name: str = "Net") -> Source:
+    def source(self, name: str | None = None) -> Source:
         """The network as readable Python: a file with classes that needs torch alone.
 
         >>> from torch import nn
@@ -193,12 +193,12 @@ class Viewed(Listed):
         from its attributes becomes a parameter of the class.
 
         Args:
-            name: the name of the class.
+            name: the name of the class; else ``Net``, or that of the handwritten class that the network was read from.
 
         Raises:
             ConversionError: if something in the network cannot be written: a lambda, a hook, a wrapper.
         """
-        return network_source(self, self.wiring, self._graph(..., (), {}), name)
+        return network_source(self, self.wiring, self._graph(..., (), {}), (self._origin or "Net") if name is None else name)
 
     def _source_of_page(self) -> Source | str:
         """The source that a page shows, or why it has none."""

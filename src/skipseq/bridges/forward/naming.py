@@ -165,6 +165,7 @@ class Naming:
         module = part.box.module or self.root.box.module
         assert module is not None
         net.training = module.training
+        net._origin = type(module).__name__
         return net
 
 

@@ -39,6 +39,9 @@ class Again(Exception):
 #: What asks a value for its numbers.
 ASKING = frozenset({"item", "__bool__", "__float__", "__int__", "__index__", "__complex__", "tolist", "numpy", "__array__"})
 
+#: What only looks at numbers to raise an error.
+ASSERTING = frozenset({"_assert", "_assert_async", "_assert_tensor_metadata"})
+
 #: What raises because the numbers are not there.
 UNKNOWN = (DataDependentOutputException, DynamicOutputShapeException)
 
@@ -221,6 +224,8 @@ class Recorder(TorchFunctionMode):
             sizes = self.size(args[0])
             dims = [*args[1:], *named.values()]
             return sizes[dims[0]] if dims and dims[0] is not None else sizes
+        if name in ASSERTING:
+            return None
         if name in ASKING and tensors_in(args):
             self.refuse(f"it asks for the numbers of a value ({name.strip('_')}), which are not known before the network runs")
         if name == "__setitem__" and tensors_in((args, named)):

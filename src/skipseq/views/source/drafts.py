@@ -14,6 +14,7 @@ from torch import nn
 from skipseq.declare.compose import grouped
 from skipseq.declare.containers import Container, children_of, inside, is_plain, is_wired, keeps_forward
 from skipseq.declare.functions import Function
+from skipseq.declare.held import Held
 from skipseq.declare.projection import LazyPadChannels, LazyProjection, PadChannels, Projection
 from skipseq.declare.words import Word
 from skipseq.flatten import Line
@@ -92,7 +93,9 @@ class Drafts:
 
     def look_over(self, module: nn.Module, path: Path, above: set[int]) -> None:
         """Notes where each module stands, and what stands in the way of writing it."""
-        if not isinstance(module, Word):
+        if isinstance(module, Held):
+            self.opened.add(id(module))
+        elif not isinstance(module, Word):
             self.refuse_container(module, path)
         for key, child in children_of(module).items():
             place = (*path, key)
@@ -225,7 +228,7 @@ class Drafts:
         if id(container) not in self.drafts:
             base, titles = self.base_of(container)
             draft = self.drafts[id(container)] = Draft(container, path, base, titles)
-            for key in titles:
+            for key in (key for k, key in enumerate(titles) if titles[key] not in list(titles.values())[:k]):
                 draft.children[key] = self.tree(children_of(container)[key], (*path, key), (key,))
         return self.drafts[id(container)]
 
@@ -290,13 +293,22 @@ class Drafts:
             child = children_of(owner)[key]
             if base not in STEPS:
                 # What a list or dict holds is a module of unknown class: the path starts before it.
-                start, rest = (text, keys[i:]) if base == "added" else (before, keys[i - 1 :])
-                return f"{start}.get_submodule({quoted('.'.join(rest))})"
+                start, first = (text, i) if base == "added" else (before, i - 1)
+                return f"{start}.get_submodule({quoted('.'.join(self.titles_along(draft.container, keys)[first:]))})"
             before, text = text, text + STEPS[base](titles[key])
             known = base == "Module" and id(child) not in self.foreign
             owner = child
             base, titles = self.base_at(child) if known else ("", {})
         return text
+
+    def titles_along(self, container: nn.Module, keys: Path) -> list[str]:
+        """The names in the file of the modules along a path below a container."""
+        names = []
+        for key in keys:
+            draft = self.drafts.get(id(container))
+            names.append(key if draft is None else draft.titles[key])
+            container = children_of(container)[key]
+        return names
 
     def base_at(self, module: nn.Module) -> tuple[str, dict[str, str]]:
         """How a module holds its children, as far as a type checker can know from outside; and their names."""
@@ -319,7 +331,11 @@ class Drafts:
             return "ModuleList", titles
         unnamed = [key for key in titles if not key.isidentifier() or iskeyword(key)]
         if not any(holds_state(children[key]) for key in unnamed) and not isinstance(container, Word):
-            return "Module", titles | names_for({key: children[key] for key in unnamed}, {*titles, *MODULE_NAMES})
+            # One without a name that stands there before is called by the name that it has.
+            first = {id(child): key for key, child in reversed(children.items())}
+            again = {key: first[id(children[key])] for key in unnamed if first[id(children[key])] != key}
+            fresh = names_for({key: children[key] for key in unnamed if key not in again}, {*titles, *MODULE_NAMES})
+            return "Module", titles | fresh | {key: {**titles, **fresh}[same] for key, same in again.items()}
         return ("added" if any(hasattr(nn.ModuleDict, key) for key in titles) else "ModuleDict"), titles
 
 
@@ -332,9 +348,9 @@ STEPS: dict[str, Callable[[str], str]] = {
 
 
 def is_container(module: nn.Module) -> bool:
-    """Whether a module is a sequence that the file writes out, perhaps in a wrapper."""
+    """Whether a module holds layers that the file writes out: a sequence, perhaps in a wrapper, or layers that are held."""
     container = inside(module)
-    return isinstance(container, Container) or is_plain(container)
+    return isinstance(container, Container | Held) or is_plain(container)
 
 
 def holds_state(module: nn.Module) -> bool:

@@ -157,7 +157,8 @@ class Families:
         forward = None if draft.forward is None else tuple(row.text for row in draft.forward.rows)
         children = tuple((draft.titles[key], self.shape(tree, owned)) for key, tree in draft.children.items())
         local = tuple(self.shape(self.drafts.trees[each], owned) for each in owned)
-        kind = type(draft.container).__name__ if forward is not None else ""
+        origin = getattr(draft.container, "_origin", None)
+        kind = (type(draft.container).__name__, origin) if forward is not None else ""
         return draft.base, children, local, forward, kind
 
     def shape(self, tree: Tree, owned: list[int]) -> Any:
@@ -256,6 +257,8 @@ class Families:
 
     def wanted_name(self, family: Family) -> str:
         """The name of a class: that of the user's own class or block, or the one that the keys of its places say."""
+        if (origin := getattr(family.drafts[0].container, "_origin", None)) is not None:
+            return str(origin)
         kind = type(family.drafts[0].container).__name__
         if kind not in ("Sequential", "Word") and isinstance(family.drafts[0].container, nn.Sequential):
             return "ResidualBlock" if kind == "Residual" else camel_case(kind)

@@ -79,7 +79,9 @@ def write_forward(
     types = types_of(deeds, around)
     reserved = {*around.imports.found.values(), *around.functions.values()}
     variables = place_values(line, wiring, deeds, given, results, set(types), reserved)
-    return Writer(variables, wiring, deeds, results, types, around).forward()
+    done = {position for deed in deeds for position in deed.positions}
+    idle = frozenset(range(len(line.operations))) - done
+    return Writer(variables, wiring, deeds, results, types, around, idle).forward()
 
 
 class Writer:
@@ -93,6 +95,7 @@ class Writer:
         results: tuple[Value, ...],
         types: dict[Value, str],
         around: Surroundings,
+        idle: frozenset[int],
     ) -> None:
         self.variables = variables
         self.wiring = wiring
@@ -100,6 +103,8 @@ class Writer:
         self.results = results
         self.types = types
         self.around = around
+        #: Operations at the end that do nothing: they belong to the line that returns.
+        self.idle = idle
         self.rows: list[Row] = []
         #: Whether a variable has a type: that of a parameter, or one that was written with its first value.
         self.typed = set(variables.parameters.values())
@@ -122,7 +127,7 @@ class Writer:
             except Unwritable as error:
                 self.around.refuse(deed.operation.place.keys(), str(error))
             self.free(i, deed)
-        self.marks = frozenset({END})
+        self.marks = frozenset({END, *self.idle})
         self.give_back(result)
         return Forward(tuple(self.rows), result)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from skipseq.declare.constructors import known_arguments
+from skipseq.declare.constructors import known_arguments, simple
 from skipseq.declare.projection import Projection
 
 from .functions import Imports, Unwritable, literal
@@ -146,7 +146,7 @@ def tensors_of(module: nn.Module) -> list[tuple[Any, ...]]:
 def settings_of(module: nn.Module) -> dict[str, Any]:
     """What a module keeps besides its layers and tensors."""
     return {
-        name: value
+        name: simple(name, value)  # one number says the same as one for each dimension
         for name, value in vars(module).items()
         if name != "training" and not isinstance(value, Tensor | nn.Module) and name not in BOOKKEEPING
     }

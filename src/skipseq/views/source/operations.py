@@ -12,7 +12,9 @@ from typing import Any
 from torch import nn
 
 from skipseq.declare.functions import Function
+from skipseq.declare.held import Held
 from skipseq.declare.projection import PadChannels, Projection
+from skipseq.declare.words import Word
 from skipseq.flatten import Line, Operation
 from skipseq.wiring import Layer, Number, Operand, Part, Value
 
@@ -124,8 +126,10 @@ def path_of(operation: Operation) -> tuple[str, ...]:
 
 
 def is_nothing(operation: Operation) -> bool:
-    """Whether an operation gives what it takes: a projection of values that fit already."""
+    """Whether an operation gives what it takes: layers that are only held, or a projection of values that fit already."""
     module = operation.module
+    if isinstance(module, Held):
+        return True
     if isinstance(module, PadChannels):
         return module.stride is not None and max(module.stride, default=1) == 1 and not any(module.channels)
     return isinstance(module, Projection) and module.weight is None
@@ -162,7 +166,8 @@ def word_of(line: Line, operation: Operation) -> nn.Module | None:
     if isinstance(operation.module, Function | PadChannels) or len(deed_of(0, operation).takes) != 1:
         return None
     owner: nn.Module = line.root if container is None else container
-    return owner._modules[step.key]
+    child = owner._modules[step.key]
+    return child if isinstance(child, Word) else None
 
 
 def follows(before: Operation, operation: Operation, count: int, readers: dict[Value, int]) -> bool:

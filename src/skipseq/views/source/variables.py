@@ -172,7 +172,9 @@ class Chosen:
     def purpose(self, value: Value, birth: int) -> str:
         """A name for a value that the user did not name."""
         readers = [deed for i, deed in enumerate(self.deeds) if value in deed.reads() and self.variables.holds[i] != value]
-        if readers and all(is_sum(deed, value) for deed in readers) and (birth < 0 or self.deeds[birth].is_main()):
+        crosses = any(len(keys) > 1 for keys in self.names.get(value, ()))  # it is born in a part that runs in place
+        own = birth < 0 or (self.deeds[birth].is_main() and not crosses)
+        if own and readers and all(is_sum(deed, value) for deed in readers):
             return "identity"
         if birth < 0:
             return "x0"
