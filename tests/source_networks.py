@@ -48,10 +48,11 @@ class Scale(nn.Module):
     def __init__(self, width: int, factor: float = 1.0) -> None:
         super().__init__()
         self.width, self.factor = width, factor
+        self.shift = 0.0
         self.weight = nn.Parameter(torch.randn(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight * self.factor
+        return x * self.weight * self.factor + self.shift
 
 
 class Closed(nn.Module):
@@ -88,17 +89,18 @@ def expressions() -> Case:
 
 def functions() -> Case:
     interpolate = functools.partial(functional.interpolate, scale_factor=2, mode="nearest")
-    net = Sequential(
-        conv(), interpolate, functools.partial(torch.mul, other=2.0), torch.Tensor.tanh, abs, torch.special.erf, torch.relu
-    )
-    return net, (image(),)
+    partials = interpolate, functools.partial(torch.mul, other=2.0), functools.partial(torch.pow, 2.0)
+    return Sequential(conv(), *partials, torch.Tensor.tanh, abs, torch.special.erf, torch.relu), (image(),)
 
 
 def layers_of_ones_own() -> Case:
     watched = linear()
-    watched.register_forward_hook(lambda *_: None)
+    watched.register_forward_hook(lambda *given: given[-1] * 2)
+    changed = Scale(WIDTH)
+    changed.shift = 3.0
     part = Sequential(linear(), ("closed", Closed(WIDTH)), add("input"))
-    return Sequential(("scale", Scale(WIDTH, 2.0)), watched, ("part", part), ("again", part.closed)), (rows(),)
+    net = Sequential(("scale", Scale(WIDTH, 2.0)), watched, ("changed", changed), ("part", part), ("again", part.closed))
+    return net, (rows(),)
 
 
 def transformer_layers() -> Case:
@@ -258,6 +260,11 @@ def all_words() -> Case:
     return net, (rows(),)
 
 
+def a_value_inside_a_word() -> Case:
+    net = Sequential(linear(), ("word", add(via("input", linear(), nn.Tanh()))), linear(), add("word.0"))
+    return net, (rows(),)
+
+
 def parts_in_words() -> Case:
     part = Sequential(linear(), save("q"), nn.ReLU())
     net = Sequential(
@@ -375,9 +382,9 @@ CASES: dict[str, Callable[[], Case]] = {
         shared_part_with_skips, called_again, tied_and_frozen, number_types, half, projections, projections_of_features,
         keys_of_all_kinds, keys_of_a_dict, clashing_labels, one_label_twice, running_value_has_another_name, a_dict_comes_in,
         needs, one_output, one_output_as_tuple, tuples_from_parts, a_tuple_at_the_end, a_tuple_of_a_layer,
-        a_branch_that_nobody_reads, parts_of_parts, all_words, parts_in_words, parts_in_parts, parts_in_numbered_parts,
-        held_layers, parts_with_inputs, parts_without_layers, plain, named_classes, with_statistics, residual_network, unet,
-        dense, fits_of_three, fits_along_other_dimensions, fits_with_broadcasting,
+        a_branch_that_nobody_reads, parts_of_parts, all_words, a_value_inside_a_word, parts_in_words, parts_in_parts,
+        parts_in_numbered_parts, held_layers, parts_with_inputs, parts_without_layers, plain, named_classes, with_statistics,
+        residual_network, unet, dense, fits_of_three, fits_along_other_dimensions, fits_with_broadcasting,
     )
 }  # fmt: skip
 
@@ -386,7 +393,7 @@ def fitted(word: Any, kind: str, like: Any) -> Case:
     """One join with a fit: the running value is larger than the saved one, or smaller, as the fit can bring them together."""
     larger = (kind.startswith("crop")) == (like == "x1")
     resized = nn.Upsample(scale_factor=2) if larger else nn.MaxPool2d(2)
-    return Sequential(conv(), save("x1"), conv(), resized, word("x1", fit=kind, like=like)), (image(),)
+    return Sequential(conv(), save("x1"), conv(), resized, word("x1", fit=kind, like=like)), (image(4, 13),)
 
 
 #: A join with each fit, over values of which one rules or none does.

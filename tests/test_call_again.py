@@ -160,6 +160,67 @@ def test_removing_the_layer_is_refused_and_changes_nothing() -> None:
     assert str(net) == before
 
 
+# Layers that stand in a list, and run where they are called by name
+
+
+def two_lists() -> Sequential:
+    ups = nn.ModuleList([linear(), linear()])
+    acts = nn.ModuleDict({"first": nn.Tanh(), "inner": nn.ModuleList([nn.Sigmoid()])})
+    entries = [call("ups.0"), call("acts.first"), save("h"), call("ups.1"), call("acts.inner.0"), add("h")]
+    return Sequential(("ups", ups), ("acts", acts), *entries)
+
+
+def test_the_layers_of_a_named_list_run_where_they_are_called() -> None:
+    net, value = two_lists(), x()
+    h = torch.tanh(net.ups[0](value))
+    assert torch.equal(net(value), torch.sigmoid(net.ups[1](h)) + h)
+    assert list(net.state_dict()) == ["ups.0.weight", "ups.0.bias", "ups.1.weight", "ups.1.bias"]
+    assert [len(net.ups), len(list(net.acts))] == [2, 2]
+    assert net.acts["first"] is net.get_submodule("acts.first")
+    with everything_called(net):
+        assert torch.equal(net(value), torch.sigmoid(net.ups[1](h)) + h)
+    assert torch.equal(torch.export.export(net, (value,)).module()(value), net(value))
+    assert torch.equal(copy.deepcopy(net)(value), net(value))
+    assert torch.equal(net.upto("h")(value), h)
+
+
+def test_an_exchanged_layer_of_a_list_is_the_one_that_runs() -> None:
+    net, value = two_lists(), x()
+    net(value)
+    net.ups.add_module("1", nn.Identity())
+    h = torch.tanh(net.ups[0](value))
+    assert torch.equal(net(value), torch.sigmoid(h) + h)
+
+
+def test_a_list_prints_as_it_is_written() -> None:
+    assert str(two_lists()).startswith(
+        """Sequential(
+    ('ups', nn.ModuleList([
+        nn.Linear(4, 4),
+        nn.Linear(4, 4),
+    ])),
+    ('acts', nn.ModuleDict({
+        'first': nn.Tanh(),
+        'inner': nn.ModuleList([
+            nn.Sigmoid(),
+        ]),
+    })),
+    call('ups.0'),"""
+    )
+
+
+UNCALLED = """\
+1 fault in Sequential
+  net[0] 'blocks' is a list of layers that nothing calls.
+    Write them one by one: *layers. Or call them by name: call('blocks.0')."""
+
+
+def test_a_list_that_nothing_calls_would_be_lost() -> None:
+    with pytest.raises(WiringError) as caught:
+        Sequential(("blocks", nn.ModuleList([linear(), linear()])), nn.ReLU())
+    assert str(caught.value) == UNCALLED
+
+
 # Functions written as expressions
 
 

@@ -119,10 +119,6 @@ def test_each_kind_of_network(name: str) -> None:
 @pytest.mark.parametrize(("word", "kind", "like"), FITS)
 def test_each_fit(word: Any, kind: str, like: Any) -> None:
     net, given_values = fitted(word, kind, like)
-    try:
-        net(*given_values)
-    except RuntimeError:
-        pytest.skip("the operand that rules is the smaller one of a pad, or the larger one of a crop")
     assert_same(net, given_values)
 
 

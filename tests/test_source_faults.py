@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from skipseq import Sequential, add, pick, save, via
 from skipseq.declare.functions import Expression
 from skipseq.errors import ConversionError
+from skipseq.views.source.trees import Given, Made, Value
 
 from .helpers import Wrapper, linear
 
@@ -146,4 +147,18 @@ def test_a_name_that_no_class_has(name: Any) -> None:
         f"Sequential cannot be written as the class {name!r}.\n"
         "  The name of a class is an identifier and no keyword of Python.\n"
         "  Write net.source(name='Net')."
+    )
+
+
+def test_what_is_built_is_compared_before_it_is_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_wide(module: nn.Module, path: Any, *_: Any) -> Made:
+        return Made("nn.Linear", (Given("in_features", Value("5", "int")), Given("out_features", Value("4", "int"))), "", path)
+
+    monkeypatch.setattr("skipseq.views.source.drafts.layer_tree", too_wide)
+    with pytest.raises(ConversionError) as told:
+        Sequential(linear()).source()
+    assert str(told.value) == (
+        "Sequential was written as a class that is not the same: its tensors differ.\n"
+        "  ('0.weight', (4, 4), torch.float32) is ('0.weight', (4, 5), torch.float32)\n"
+        "  Write the layer that owns them as a module of your own, in a file that can be imported."
     )

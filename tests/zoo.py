@@ -138,12 +138,7 @@ ZOO = [
     Published("timm convnext_atto", from_timm("convnext_atto")),
     Published("timm mixer_s32_224", from_timm("mixer_s32_224", img_size=64), other=(3, 3, 64, 64)),
     Published("timm dla34", from_timm("dla34")),
-    Published(
-        "timm hrnet_w18_small",
-        from_timm("hrnet_w18_small"),
-        remark="its source is not written: lists of layers that are called by their places hold skips",
-        unwritten=True,
-    ),
+    Published("timm hrnet_w18_small", from_timm("hrnet_w18_small")),
     Published("timm ghostnet_050", from_timm("ghostnet_050")),
     Published("timm rexnet_100", from_timm("rexnet_100")),
     Published(

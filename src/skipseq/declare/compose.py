@@ -80,6 +80,8 @@ class Composer(Scope):
         self.entries = grouped(children)
         self.steps: list[Step | Draft] = []
         self.running: Value = 0
+        #: Layers that are called by name from elsewhere: the index and the key of their entries.
+        self.held: list[tuple[int, str]] = []
         #: Whether the layer at hand is that of an earlier entry, called again.
         self.again = False
         self.keys = {key for entry in self.entries for key, _ in entry}
@@ -137,6 +139,7 @@ class Composer(Scope):
             self.walk(entry)
             for key, _ in entry:
                 self.names[key] = self.running
+        self.check_held()
         result = self.results(outputs)
         wiring = Wiring(
             inputs=self.inputs,
@@ -171,8 +174,19 @@ class Composer(Scope):
             (given,) = given_one = (self.new(),)
             self.steps.append(Pick(self.key, self.index, (self.running,), given_one, word.choice))
             self.running = given
+        elif isinstance(word, Held):
+            self.held.append((self.index, self.key))
         else:
             self.running = self.apply(word, (self.key,), (self.running,))
+
+    def check_held(self) -> None:
+        """Layers that stand for others to call must be called by one, or they would be lost silently."""
+        called = {step.path[0] for step in self.steps if isinstance(step, Layer) and step.again}
+        called |= {step.step.path[0] for step in self.steps if isinstance(step, Draft) and step.step.again}
+        for index, key in self.held:
+            if key not in called and (layers := children_of(self.children[key])):
+                advice = f"Write them one by one: *layers. Or call them by name: call('{key}.{next(iter(layers))}')."
+                self.faults.append(f"net[{index}] {key!r} is a list of layers that nothing calls.\n  {advice}")
 
     def save(self, word: SaveWord) -> None:
         """Labels are names for the running value, or for the parts of a tuple."""

@@ -12,6 +12,7 @@ from skipseq.errors import did_you_mean
 from .compose import grouped
 from .constructors import constructor
 from .functions import Function, hidden_module, is_function, written
+from .held import held
 from .vocabulary import BARE_WORDS, Picker
 from .words import CallWord, Here, PickWord, Via, Word, describe
 
@@ -30,13 +31,16 @@ def read_entries(entries: tuple[Any, ...], faults: list[str], owner: type = nn.S
         if name is not None and (fault := name_fault(name, owner)):
             faults.append(f"{place} {fault}")
             name = None
-        if fault := entry_fault(thing):
+        named_list = name is not None and isinstance(thing, nn.ModuleList | nn.ModuleDict)
+        if not named_list and (fault := entry_fault(thing)):
             # Something stands in its place, so that the faults of the other entries are found where they are.
             faults.append(f"{place} is {fault}")
             children.append((name, nn.Identity()))
         elif isinstance(thing, Word) and (found := layer_faults(thing)):
             faults += [f"{place} {type_of(thing)} {fault}" for fault in found]
             children.append((name, nn.Identity()))
+        elif named_list:
+            children.append((name, held(thing)))
         elif isinstance(thing, CallWord) and (layer := thing._modules.get("layer")) is not None:
             # The word stands right before its layer; the name is the layer's.
             children += [(None, thing.alone()), (name, layer)]
@@ -141,7 +145,8 @@ def entry_fault(thing: Any) -> str:
     if isinstance(thing, Here | Via):
         return "an operand, not an entry. Write take(...), or put it inside a join or a call."
     if isinstance(thing, nn.ModuleList | nn.ModuleDict):
-        return f"an nn.{type(thing).__name__}, which cannot be called. Write its layers one by one: *layers."
+        what = f"an nn.{type(thing).__name__}, which cannot be called. Write its layers one by one: *layers."
+        return f"{what}\n  Or give it a name, ('layers', ...), and call its layers by theirs: call('layers.0')."
     if isinstance(thing, Mapping):
         return "a dict among other entries. Give the dict alone, or write pairs: ('name', layer)."
     if isinstance(thing, list | tuple):

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
 
-__all__ = ["Held"]
+__all__ = ["Held", "held"]
 
 
 class Held(nn.Module):
-    """Layers that ``call("name.0")`` and ``call("name.1")`` run; where it stands itself, the running value passes on.
+    """What a named ``nn.ModuleList`` or ``nn.ModuleDict`` is in a sequence: its layers run where they are called by name.
 
     >>> import torch
     >>> from torch import nn
     >>> from skipseq import Sequential, call
-    >>> from skipseq.declare.held import Held
-    >>> net = Sequential(("convs", Held(nn.Conv1d(1, 2, 1), nn.Conv1d(2, 3, 1))), call("convs.0"), nn.ReLU(), call("convs.1"))
+    >>> convs = nn.ModuleList([nn.Conv1d(1, 2, 1), nn.Conv1d(2, 3, 1)])
+    >>> net = Sequential(("convs", convs), call("convs.0"), nn.ReLU(), call("convs.1"))
     >>> net(torch.zeros(1, 1, 4)).shape, list(net.state_dict())
     (torch.Size([1, 3, 4]), ['convs.0.weight', 'convs.0.bias', 'convs.1.weight', 'convs.1.bias'])
+    >>> net.convs[1]
+    Conv1d(2, 3, kernel_size=(1,), stride=(1,))
 
     Args:
         layers: layers, and pairs ``("name", layer)``; the others get the numbers that they have in ``nn.ModuleList``.
@@ -32,3 +35,22 @@ class Held(nn.Module):
     def forward(self, value: Any) -> Any:
         """Passes the value on."""
         return value
+
+    def __getitem__(self, key: int | str) -> nn.Module:
+        if isinstance(key, int):
+            return list(self.children())[key]
+        return self.get_submodule(key)
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return self.children()
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+def held(layers: nn.ModuleList | nn.ModuleDict) -> Held:
+    """The layers of a list or a dict, as they stand in a sequence; lists in it are held too."""
+    lists = (nn.ModuleList, nn.ModuleDict)
+    kept = Held(*((key, held(each) if isinstance(each, lists) else each) for key, each in layers.named_children()))
+    kept.training = layers.training
+    return kept

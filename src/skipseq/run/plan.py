@@ -20,6 +20,7 @@ from torch.nn.modules.module import (
 from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import inside, is_plain, is_wired, keeps_forward
 from skipseq.declare.functions import Function
+from skipseq.declare.held import Held
 from skipseq.declare.words import Word
 from skipseq.wiring import Wiring, reaching
 
@@ -145,7 +146,7 @@ def inside_at(root: nn.Module, path: str) -> nn.Module | None:
 def opens(module: nn.Module) -> bool:
     """Whether the inside of a module belongs to the wiring around it."""
     container = inside(module)
-    return is_wired(container) or is_plain(container) or (isinstance(module, Word) and bool(module._modules))
+    return is_wired(container) or is_plain(container) or (isinstance(module, Word | Held) and bool(module._modules))
 
 
 def below(root: nn.Module) -> list[nn.Module]:

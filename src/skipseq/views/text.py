@@ -95,6 +95,8 @@ def sequence_lines(module: nn.Module, place: str, expand: bool) -> list[Line]:
     """A container over several lines."""
     if is_as_written(module) and not expand:
         return block_lines(module, place)
+    if isinstance(module, Held):
+        return held_lines(module, place, expand)
     keys = list(children_of(module))
     # nn.Sequential takes names in an OrderedDict only, and then one for each layer.
     ordered = is_plain(module) and keys != [str(i) for i in range(len(keys))]
@@ -104,6 +106,18 @@ def sequence_lines(module: nn.Module, place: str, expand: bool) -> list[Line]:
             body.append(Line(f"{option}={value!r},"))
     opening, closing = ("(OrderedDict([", "]))") if ordered else ("(", ")")
     return bracketed(class_name(module) + opening, body, closing)
+
+
+def held_lines(module: Held, place: str, expand: bool) -> list[Line]:
+    """Layers that are called by name, as the list or the dict that a user writes."""
+    keys = list(children_of(module))
+    numbered = keys == [str(i) for i in range(len(keys))]
+    body = []
+    for key, lines in zip(keys, (entry.lines for entry in entries_lines(module, place, expand)), strict=True):
+        lines[0].text = lines[0].text if numbered else f"{key!r}: {lines[0].text}"
+        body += ended(lines)
+    opening, closing = ("nn.ModuleList([", "])") if numbered else ("nn.ModuleDict({", "})")
+    return bracketed(opening, body, closing)
 
 
 def block_lines(block: nn.Module, place: str) -> list[Line]:
