@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from skipseq import Residual, Sequential, UNet, add, call, cat, here, mul, pick, save, sub, take, via
+from skipseq.errors import CallError
 from skipseq.run.rewire.difference import Diff
 from skipseq.run.rewire.skips import Skip, Skips
 
@@ -922,7 +923,7 @@ def test_another_order_of_operands_is_a_difference() -> None:
 
 def test_only_what_can_be_compared() -> None:
     net = two_parts()
-    with pytest.raises(TypeError, match="a network is compared with a network, not with Linear"):
+    with pytest.raises(CallError, match=r"net.diff\(nn.Linear\(4, 4\)\): a network is compared with another Sequential"):
         net.diff(linear())
     with pytest.raises(TypeError, match="skips are compared with skips, not with Sequential"):
         net.skips.diff(net)  # type: ignore[arg-type]

@@ -57,14 +57,14 @@ FAULTS: dict[str, tuple[Callable[[], Sequential], str]] = {
         lambda: Sequential(linear(), lambda x: x * 2, save("x"), lambda x: x + 1),
         "2 faults in writing Sequential as plain Python\n"
         "  net[1] is a lambda, which has no name that a file could import.\n"
-        "    Write it as a def in a module that can be imported, or as an Expression: Expression(('x',), 'x.flatten(1)').\n"
+        "    Write it as a def in a module that can be imported, or as skipseq.declare.functions.Expression(('x',), 'x.flatten(1)').\n"
         "  net[3] is a lambda, which has no name that a file could import.\n"
-        "    Write it as a def in a module that can be imported, or as an Expression: Expression(('x',), 'x.flatten(1)').",
+        "    Write it as a def in a module that can be imported, or as skipseq.declare.functions.Expression(('x',), 'x.flatten(1)').",
     ),
     "a lambda in a word": (
         lambda: Sequential(linear(), ("part", Sequential(linear(), add(via("input", lambda x: x))))),
         HEAD + "net.part[1] is a lambda, which has no name that a file could import.\n"
-        "    Write it as a def in a module that can be imported, or as an Expression: Expression(('x',), 'x.flatten(1)').",
+        "    Write it as a def in a module that can be imported, or as skipseq.declare.functions.Expression(('x',), 'x.flatten(1)').",
     ),
     "a function in a script": (
         lambda: Sequential(of_a_script()),
@@ -139,13 +139,13 @@ def test_what_cannot_be_written(name: str) -> None:
     assert str(told.value) == text
 
 
-@pytest.mark.parametrize("name", ["class", "a b", "", 3])
+@pytest.mark.parametrize("name", ["class", "a b", "", 3, "torch", "Tensor"])
 def test_a_name_that_no_class_has(name: Any) -> None:
     with pytest.raises(ConversionError) as told:
         Sequential(linear()).source(name)
     assert str(told.value) == (
         f"Sequential cannot be written as the class {name!r}.\n"
-        "  The name of a class is an identifier and no keyword of Python.\n"
+        "  The name of a class is an identifier, no keyword of Python, and nothing that the file imports.\n"
         "  Write net.source(name='Net')."
     )
 

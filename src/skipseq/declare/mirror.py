@@ -29,7 +29,8 @@ class Mirror:
 
     def __repr__(self) -> str:
         joined = "" if self.join is cat else f", join={getattr(self.join, '__name__', None) or repr(self.join)}"
-        return f"mirror({self.givers!r}, {self.readers!r}{joined})"
+        ends = [repr(each) if isinstance(each, str | list | tuple) else describe(each) for each in (self.givers, self.readers)]
+        return f"mirror({', '.join(ends)}{joined})"
 
 
 def mirror(givers: Any, readers: Any, join: Any = cat) -> Mirror:
@@ -61,6 +62,7 @@ def mirror(givers: Any, readers: Any, join: Any = cat) -> Mirror:
     >>> net(torch.zeros(1, 3, 32, 32)).shape
     torch.Size([1, 3, 32, 32])
 
+    With other skips beside it, both stand in a list: ``skips=[mirror("encoder", "decoder"), {"output": add("input")}]``.
     Where the decoder follows the encoder directly, its first layer receives the output of the last one anyway: that
     skip is left out.
 
@@ -126,7 +128,8 @@ def paths_of(end: Any, keyed: Mapping[str, nn.Module], mirrored: Mirror, faults:
         return list(end)
     part = part_at(end, keyed) if isinstance(end, str) else None
     if part is None:
-        what = f"{end!r} names no sequence.{did_you_mean(end, keyed) if isinstance(end, str) else ''}"
+        shown = repr(end) if isinstance(end, str) else describe(end)
+        what = f"{shown} names no sequence.{did_you_mean(end, keyed) if isinstance(end, str) else ''}"
         faults.append(f"{mirrored}: {what}\n  Write the name of a part of several layers, or a list of the paths of layers.")
         return None
     entries = [entry[-1] for entry in grouped(children_of(part))]

@@ -116,7 +116,7 @@ class Scope:
         elif head in self.names:
             self.fault(
                 f"reads {name!r}, but {head!r} is no sequence: values inside it cannot be reached.",
-                f"Refer to its output, {head!r}, or write it as a Sequential.",
+                f"Refer to its output, {head!r}, or put skipseq.trace(module) in its place, which reads its forward.",
             )
         elif head in self.keys:
             self.fault(

@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from torch import nn
+
+from skipseq.declare.constructors import constructor
 from skipseq.declare.vocabulary import cat
+from skipseq.declare.words import describe
+from skipseq.errors import CallError
 from skipseq.views.ablation.ablation import Ablation
 
 from .rewire import ablating, ablation, checkpoints, connecting, difference, disconnecting, edges, moving
@@ -61,9 +66,14 @@ class Rewired(Viewed):
 
         Args:
             other: a network.
+
+        Raises:
+            CallError: if it is something else.
         """
         if not isinstance(other, Rewired):
-            raise TypeError(f"a network is compared with a network, not with {type(other).__name__}.\n  Write net.diff(other).")
+            what = constructor(other) if isinstance(other, nn.Module) else describe(other)
+            advice = "Write net.diff(other) with a Sequential, or net.diff(skipseq.trace(module))."
+            raise CallError(f"net.diff({what}): a network is compared with another Sequential, not with this.\n  {advice}")
         return difference.difference(self, other)
 
     # Skips

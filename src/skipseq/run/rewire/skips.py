@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
+from skipseq.errors import CallError
+
 __all__ = ["Skip", "Skips", "columns"]
 
 
@@ -102,7 +104,7 @@ class Skips(Sequence[Skip]):
         from .difference import Diff, lines_of
 
         if not isinstance(other, Skips):
-            raise TypeError(f"skips are compared with skips, not with {type(other).__name__}.\n  Write net.diff(other).")
+            raise CallError(f"skips are compared with skips, not with {type(other).__name__}.\n  Write net.diff(other).")
         return Diff(lines_of(self, other))
 
 

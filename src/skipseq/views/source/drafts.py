@@ -117,7 +117,7 @@ class Drafts:
             function_code(child.function, list(parameters), [], self.imports)
         except Unwritable as error:
             lambdas = "<lambda>" in repr(child)
-            instead = "an Expression: Expression(('x',), 'x.flatten(1)')" if lambdas else "a layer"
+            instead = "skipseq.declare.functions.Expression(('x',), 'x.flatten(1)')" if lambdas else "a layer"
             advice = f"Write it as a def in a module that can be imported, or as {instead}."
             self.fault(path, f"{'' if repr(child) == '<lambda>' else f'{child} '}{error}.", advice)
 

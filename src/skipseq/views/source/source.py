@@ -82,10 +82,11 @@ def network_source(root: nn.Module, wiring: Wiring, graph: Graph, name: str) -> 
     Raises:
         ConversionError: if something in it cannot be written.
     """
-    if not isinstance(name, str) or not name.isidentifier() or iskeyword(name):
+    if not isinstance(name, str) or not name.isidentifier() or iskeyword(name) or name in ("torch", "nn", "Tensor"):
         raise ConversionError(
             f"{type(root).__name__} cannot be written as the class {name!r}.\n"
-            f"  The name of a class is an identifier and no keyword of Python.\n  Write net.source(name='Net')."
+            "  The name of a class is an identifier, no keyword of Python, and nothing that the file imports.\n"
+            "  Write net.source(name='Net')."
         )
     drafts = Drafts(root, wiring)
     refuse(root, drafts)
