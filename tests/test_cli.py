@@ -146,7 +146,8 @@ def test_help_and_version_need_no_torch() -> None:
     code = """
 import sys
 from skipseq.cli import main
-for typed in (["--help"], ["--version"], *([name, "--help"] for name in ("check", "summary", "draw", "page", "source", "convert", "demo"))):
+names = ("check", "summary", "draw", "page", "source", "convert", "demo")
+for typed in (["--help"], ["--version"], *([name, "--help"] for name in names)):
     sys.argv = ["skipseq", *typed]
     try:
         main()

@@ -57,14 +57,17 @@ FAULTS: dict[str, tuple[Callable[[], Sequential], str]] = {
         lambda: Sequential(linear(), lambda x: x * 2, save("x"), lambda x: x + 1),
         "2 faults in writing Sequential as plain Python\n"
         "  net[1] is a lambda, which has no name that a file could import.\n"
-        "    Write it as a def in a module that can be imported, or as skipseq.declare.functions.Expression(('x',), 'x.flatten(1)').\n"
+        "    Write it as a def in a module that can be imported, "
+        "or as skipseq.declare.functions.Expression(('x',), 'x.flatten(1)').\n"
         "  net[3] is a lambda, which has no name that a file could import.\n"
-        "    Write it as a def in a module that can be imported, or as skipseq.declare.functions.Expression(('x',), 'x.flatten(1)').",
+        "    Write it as a def in a module that can be imported, "
+        "or as skipseq.declare.functions.Expression(('x',), 'x.flatten(1)').",
     ),
     "a lambda in a word": (
         lambda: Sequential(linear(), ("part", Sequential(linear(), add(via("input", lambda x: x))))),
         HEAD + "net.part[1] is a lambda, which has no name that a file could import.\n"
-        "    Write it as a def in a module that can be imported, or as skipseq.declare.functions.Expression(('x',), 'x.flatten(1)').",
+        "    Write it as a def in a module that can be imported, "
+        "or as skipseq.declare.functions.Expression(('x',), 'x.flatten(1)').",
     ),
     "a function in a script": (
         lambda: Sequential(of_a_script()),
