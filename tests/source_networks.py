@@ -361,6 +361,11 @@ def fits_of_three() -> Case:
     return net, (image(),)
 
 
+def fits_of_one_value() -> Case:
+    """Two names of one value: there is nothing to bring together."""
+    return Sequential(linear(), two, save("left", "right"), pick[1], add("right", fit="crop"), add("left")), (rows(),)
+
+
 def fits_along_other_dimensions() -> Case:
     net = Sequential(
         conv(), save("x1"), conv(4, 4, (4, 3)), cat("x1", fit="crop", dim=2), cat("x1", fit="pad", dim=-1),
@@ -384,7 +389,7 @@ CASES: dict[str, Callable[[], Case]] = {
         needs, one_output, one_output_as_tuple, tuples_from_parts, a_tuple_at_the_end, a_tuple_of_a_layer,
         a_branch_that_nobody_reads, parts_of_parts, all_words, a_value_inside_a_word, parts_in_words, parts_in_parts,
         parts_in_numbered_parts, held_layers, parts_with_inputs, parts_without_layers, plain, named_classes, with_statistics,
-        residual_network, unet, dense, fits_of_three, fits_along_other_dimensions, fits_with_broadcasting,
+        residual_network, unet, dense, fits_of_three, fits_of_one_value, fits_along_other_dimensions, fits_with_broadcasting,
     )
 }  # fmt: skip
 

@@ -209,6 +209,19 @@ def test_a_list_prints_as_it_is_written() -> None:
     )
 
 
+class Chain(nn.ModuleList):
+    def forward(self, value: Tensor) -> Tensor:
+        for layer in self:
+            value = layer(value)
+        return value
+
+
+def test_a_list_with_a_forward_of_its_own_is_a_layer() -> None:
+    chain, value = Chain([linear(), nn.Tanh()]), x()
+    assert torch.equal(Sequential(("chain", chain), add("input"))(value), chain(value) + value)
+    assert torch.equal(Sequential(chain)(value), chain(value))
+
+
 UNCALLED = """\
 1 fault in Sequential
   net[0] 'blocks' is a list of layers that nothing calls.

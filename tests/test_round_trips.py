@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -247,7 +248,10 @@ def there_and_back(model: nn.Module, net: Sequential, published: Published) -> t
 @pytest.mark.parametrize("published", [each for each in ZOO if not each.refused], ids=lambda each: each.name)
 def test_a_published_model_there_and_back(published: Published, request: pytest.FixtureRequest) -> None:
     model = filled(published.build())
-    net = from_forward(model, torch.zeros(published.shape))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", ".*the keys come in the order of use", UserWarning)
+        net = from_forward(model, torch.zeros(published.shape))
+    assert bool(caught) == (list(net.state_dict()) != list(model.state_dict()))
     assert_same(model, net, published)
     cells = (*counted(model, net), *there_and_back(model, net, published))
     compare(published, row(published, cells), request.config.getoption("--overwrite"))

@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 from hypothesis import given, settings
-from torch import Tensor
+from torch import Tensor, nn
 
 from skipseq import Sequential, from_forward
 

@@ -254,6 +254,7 @@ def test_several_outputs_of_a_part_are_read_by_name() -> None:
     assert text.count("outputs=") == 1
 
 
+@pytest.mark.filterwarnings("ignore:trace.Turns.. the keys come in the order of use:UserWarning")
 def test_layers_of_parts_called_in_turns_can_be_read() -> None:
     module = hand.Turns()
     net = trace(module, torch.zeros(2, 3, 8, 8))

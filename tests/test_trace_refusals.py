@@ -101,7 +101,8 @@ def test_a_value_that_was_overwritten() -> None:
         "trace(ThroughViews) cannot follow the forward of it\n"
         f"  handwritten.py:{line}: return a * 2 + x\n"
         "  it reads a value that was overwritten in place before.\n"
-        "  Write inplace=False.\n"
+        "  Write the line that overwrites it out of place: y = y + ...\n"
+        f"  handwritten.py:{line_of(hand.ThroughViews.forward, 'first += ')}: first += b[:, 1]\n"
         "  With an example of its inputs, torch.export is tried too."
     )
 

@@ -112,7 +112,7 @@ ZOO = [
         from_monai("BasicUNet", 2, 1, 2, features=(4, 4, 8, 16, 32, 4)),
         (2, 1, 32, 32),
         (1, 1, 48, 32),
-        remark="where its forward pads by an if, what it does for the example is kept: other sizes must divide as evenly",
+        remark="the modules that pad by an if stay whole",
     ),
     Published(
         "MONAI BasicUNetPlusPlus",

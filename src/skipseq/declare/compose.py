@@ -175,7 +175,7 @@ class Composer(Scope):
             self.steps.append(Pick(self.key, self.index, (self.running,), given_one, word.choice))
             self.running = given
         elif isinstance(word, Held):
-            self.held.append((self.index, self.key))
+            self.held += [(self.index, self.key)] if word.must_run else []
         else:
             self.running = self.apply(word, (self.key,), (self.running,))
 

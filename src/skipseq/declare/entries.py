@@ -12,7 +12,7 @@ from skipseq.errors import did_you_mean
 from .compose import grouped
 from .constructors import constructor
 from .functions import Function, hidden_module, is_function, written
-from .held import held
+from .held import held, is_list
 from .vocabulary import BARE_WORDS, Picker
 from .words import CallWord, Here, PickWord, Via, Word, describe
 
@@ -31,7 +31,7 @@ def read_entries(entries: tuple[Any, ...], faults: list[str], owner: type = nn.S
         if name is not None and (fault := name_fault(name, owner)):
             faults.append(f"{place} {fault}")
             name = None
-        named_list = name is not None and isinstance(thing, nn.ModuleList | nn.ModuleDict)
+        named_list = name is not None and is_list(thing)
         if not named_list and (fault := entry_fault(thing)):
             # Something stands in its place, so that the faults of the other entries are found where they are.
             faults.append(f"{place} is {fault}")
@@ -144,7 +144,7 @@ def entry_fault(thing: Any) -> str:
         return f"the string {thing!r}. Write save({thing!r}) to name the value here, or cat({thing!r}) to read it."
     if isinstance(thing, Here | Via):
         return "an operand, not an entry. Write take(...), or put it inside a join or a call."
-    if isinstance(thing, nn.ModuleList | nn.ModuleDict):
+    if is_list(thing):
         what = f"an nn.{type(thing).__name__}, which cannot be called. Write its layers one by one: *layers."
         return f"{what}\n  Or give it a name, ('layers', ...), and call its layers by theirs: call('layers.0')."
     if isinstance(thing, Mapping):

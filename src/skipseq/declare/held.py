@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import nn
 
-__all__ = ["Held", "held"]
+__all__ = ["Held", "held", "is_list"]
 
 
 class Held(nn.Module):
@@ -26,6 +26,9 @@ class Held(nn.Module):
     Args:
         layers: layers, and pairs ``("name", layer)``; the others get the numbers that they have in ``nn.ModuleList``.
     """
+
+    #: Whether it would be a mistake if nothing called its layers; those that a conversion keeps for their keys may rest.
+    must_run = False
 
     def __init__(self, *layers: Any) -> None:
         super().__init__()
@@ -48,9 +51,13 @@ class Held(nn.Module):
         return len(self._modules)
 
 
+def is_list(thing: Any) -> TypeGuard[nn.ModuleList | nn.ModuleDict]:
+    """Whether something is a list or a dict of layers, which cannot be called; a class of one with a forward can."""
+    return isinstance(thing, nn.ModuleList | nn.ModuleDict) and type(thing).forward is nn.Module.forward
+
+
 def held(layers: nn.ModuleList | nn.ModuleDict) -> Held:
     """The layers of a list or a dict, as they stand in a sequence; lists in it are held too."""
-    lists = (nn.ModuleList, nn.ModuleDict)
-    kept = Held(*((key, held(each) if isinstance(each, lists) else each) for key, each in layers.named_children()))
-    kept.training = layers.training
+    kept = Held(*((key, held(each) if is_list(each) else each) for key, each in layers.named_children()))
+    kept.training, kept.must_run = layers.training, True
     return kept

@@ -13,12 +13,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from .numbers import Number, known, plain
 from .recording import Call, Node, Record, mapped, nodes_in, operations_in
 
 __all__ = ["Box", "Plan", "has_state", "plan"]
+
+
+#: Parts of the names of functions that draw random numbers.
+RANDOM = ("rand", "normal", "bernoulli", "uniform", "dropout", "multinomial", "poisson", "exponential", "geometric", "cauchy")
 
 
 @dataclass(eq=False, slots=True)
@@ -85,7 +89,7 @@ def plan(record: Record) -> Plan:
 def fill(made: Plan, record: Record, live: set[Node], held: set[str]) -> None:
     """Puts everything that happens into the plan."""
     made.results = set(nodes_in(record.root.result))
-    made.folded = folded_nodes(live)
+    made.folded = folded_nodes(live, made.results)
     for node in live:
         if node.kind == "layer":
             made.times[id(node.function)] = made.times.get(id(node.function), 0) + 1
@@ -105,20 +109,35 @@ def expanded(operands: Iterable[Node], folded: set[Node]) -> list[Node]:
     return list(found)
 
 
-def folded_nodes(live: set[Node]) -> set[Node]:
-    """Operations that make a value from sizes alone, as ``torch.arange(x.shape[1])`` does, and that one function reads."""
+def folded_nodes(live: set[Node], results: set[Node]) -> set[Node]:
+    """Operations that make a value from sizes alone, as ``torch.arange(x.shape[1])`` does, and that one function reads.
+
+    Random numbers are drawn in the order of the forward: only what reads them at once can hold what draws them.
+    """
     readers: dict[Node, list[Node]] = {}
     for node in live:
         for operand in nodes_in(node.args, node.named):
             readers.setdefault(operand, []).append(node)
-    found = set()
-    for node in live:
+    found: set[Node] = set()
+    random: set[Node] = set()
+    for node in sorted(live, key=lambda each: each.index):
         values: list[Any] = []
         mapped((node.args, node.named), values.append)
-        makes = node.kind == "function" and not any(isinstance(each, Node) for each in values)
-        if makes and len(readers.get(node, ())) == 1 and readers[node][0].kind == "function":
+        operands = [each for each in values if isinstance(each, Node)]
+        makes = node.kind == "function" and node not in results and found.issuperset(operands)
+        if draws(node) or not random.isdisjoint(operands):
+            random.add(node)
+        if not makes or len(readers.get(node, ())) != 1 or readers[node][0].kind != "function":
+            continue
+        if node not in random or readers[node][0].index == node.index + 1:
             found.add(node)
     return found
+
+
+def draws(node: Node) -> bool:
+    """Whether a function draws random numbers, by its name."""
+    name = getattr(node.function, "__name__", "").strip("_")
+    return any(part in name for part in RANDOM)
 
 
 def skip_passed_on(record: Record) -> None:
@@ -138,6 +157,8 @@ def skip_passed_on(record: Record) -> None:
         node.args, node.named = mapped(node.args, real), mapped(node.named, real)
         if (given := passed_on(node)) is not None:
             same[node] = given
+        elif getattr(node.function, "__name__", "") == "requires_grad_":
+            node.function, node.args, node.named = Tensor.detach, node.args[:1], {}
     for call in calls_in(record.root):
         call.result, call.inputs = mapped(call.result, real), mapped(call.inputs, real)
 
@@ -147,9 +168,16 @@ def passed_on(node: Node) -> Node | None:
     name = getattr(node.function, "__name__", "") if node.kind == "function" else ""
     if name in ("cat", "concat", "concatenate") and isinstance(node.args[0], tuple | list) and len(node.args[0]) == 1:
         return node.args[0][0]  # type: ignore[no-any-return]
+    if name == "requires_grad_" and tracks(node):
+        return node.args[0]  # type: ignore[no-any-return]
     if name in ("add", "__radd__") and len(node.args) == 2 and type(node.args[1]) is int and node.args[1] == 0:
         return node.args[0]  # type: ignore[no-any-return]
     return None
+
+
+def tracks(node: Node) -> bool:
+    """Whether ``requires_grad_`` switches gradients on, which all that a network computes has anyway."""
+    return (*node.args[1:], *node.named.values()) in ((), (True,))
 
 
 def calls_in(call: Call) -> Iterator[Call]:

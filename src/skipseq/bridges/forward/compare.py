@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from skipseq.check.infer import tensors_in
 
 from .numbers import Flag, Number, known, plain, size_of
 from .recording import Node, Record, mapped, nodes_in, operations_in
 
-__all__ = ["first_difference", "read_batch_nearby"]
+__all__ = ["first_difference", "gradients", "read_batch_nearby", "same_gradients"]
+
+#: How far gradients may be apart, as a part of the largest: sums in another order.
+APART = 1e-3
 
 
 def first_difference(one: Record, other: Record) -> Node | None:
@@ -95,3 +103,36 @@ def has_batch(node: Node, twin: Node) -> bool:
     """Whether the first dimension of a value is one that grew from one record to the other."""
     both = (node.example, twin.example)
     return all(isinstance(each, Tensor) and each.dim() > 0 for each in both) and both[0].shape[0] != both[1].shape[0]
+
+
+def gradients(module: nn.Module, arguments: inspect.BoundArguments, weights: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradients of the inputs and of these weights, for an output with different gradients everywhere."""
+    torch.manual_seed(0)
+    leaves: list[Tensor] = []
+
+    def asking(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()):
+            return value
+        leaves.append(value.detach().clone().requires_grad_())
+        return leaves[-1].clone()  # which may be changed in place
+
+    given = inspect.BoundArguments(arguments.signature, type(arguments.arguments)(arguments.arguments))
+    for name, value in given.arguments.items():
+        given.arguments[name] = mapped(value, asking)
+    outputs = [each for each in tensors_in(module(*given.args, **given.kwargs)) if each.requires_grad]
+    torch.manual_seed(0)
+    if outputs:
+        torch.autograd.backward(outputs, [torch.randn_like(each) for each in outputs])
+    return [each.grad for each in (*leaves, *weights)]
+
+
+def same_gradients(some: Sequence[Tensor | None], others: Sequence[Tensor | None]) -> bool:
+    """Whether gradients are the same, and none is where none is."""
+    return len(some) == len(others) and all(map(same_gradient, some, others))
+
+
+def same_gradient(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether two gradients are the same, up to the order of sums."""
+    if one is None or other is None:
+        return one is other
+    return bool(torch.allclose(one, other, rtol=APART, atol=APART * float(one.abs().amax()), equal_nan=True))

@@ -17,7 +17,7 @@ from skipseq.declare.words import is_number
 from .layers import layer_for
 from .numbers import plain
 from .recording import Node, mapped, nodes_in
-from .text import Writer, dotted, is_method
+from .text import Writer, dotted, is_method, same_in_place
 
 __all__ = ["Form", "form_of"]
 
@@ -50,7 +50,7 @@ def form_of(node: Node, operands: list[Node], again: str | None = None) -> Form:
     direct_only = all(each in operands for each in direct(node))
     if direct_only and (joined := join_form(node)) is not None:
         return joined
-    if getattr(node.function, "__name__", "") == "__getitem__" and is_choice(node.args[1]):
+    if direct_only and getattr(node.function, "__name__", "") == "__getitem__" and is_choice(node.args[1]):
         return alone(node.args[0], pick[node.args[1]])
     layer = layer_for(node) if direct_only else None
     form = function_form(node, operands) if layer is None else alone(node.args[0], layer)
@@ -88,11 +88,14 @@ def layer_form(node: Node, operands: list[Node], layer: Any) -> Form:
     def write(given: list[Any]) -> Any:
         names = dict(zip(operands, given, strict=True))
         values = [operand_of(each, names, node) for each in args]
-        if len(values) == 2 and values[0] is here:
-            values = values[1:]
-        return call(layer, *values, **{name: operand_of(each, names, node) for name, each in named.items()})
+        return call(layer, *behind_here(values), **{name: operand_of(each, names, node) for name, each in named.items()})
 
     return Form(operands, write)
+
+
+def behind_here(operands: list[Any]) -> list[Any]:
+    """The operands of a call as one writes them: of two, the running value in front goes without saying."""
+    return operands[1:] if len(operands) == 2 and operands[0] is here and operands[1] is not here else operands
 
 
 def needed_arguments(node: Node) -> tuple[list[Any], dict[str, Any]]:
@@ -142,6 +145,8 @@ def join_form(node: Node) -> Form | None:
     if operator in ("radd", "rsub", "rmul"):
         operator, left_right = operator[1:], left_right[::-1]
     if operator not in JOINS or node.named or len(left_right) != 2 or not is_of_torch(node.function, name):
+        return None
+    if name == f"{operator}_" and same_in_place(node.function, node.args, node.named) is None:
         return None
     values = [each for each in left_right if isinstance(each, Node)]
     if any(not isinstance(each, Node) and (nodes_in(each) or type(each) not in (int, float)) for each in left_right):
@@ -202,7 +207,7 @@ def function_form(node: Node, operands: list[Node]) -> Form:
     def write(given: list[Any]) -> Any:
         if given in ([], [here]):
             return function
-        return call(function, *(given[1:] if len(given) == 2 and given[0] is here else given))
+        return call(function, *behind_here(given))
 
     return Form(operands, write, function if len(operands) <= 1 else None)
 
@@ -217,7 +222,7 @@ def plain_function(node: Node, operands: list[Node]) -> Any:
     if name.endswith("_") or not isinstance(node.example, Tensor | tuple | list):
         return None
     same = getattr(torch, name, None)
-    if getattr(torch.Tensor, name, None) is node.function and same is not None and len(operands) == 1:
+    if getattr(torch.Tensor, name, None) is node.function and callable(same) and len(operands) == 1:
         return same
     return node.function if dotted(node.function) is not None and not name.startswith("__") else None
 

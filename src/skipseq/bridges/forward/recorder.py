@@ -29,7 +29,7 @@ from .layers import DROPOUTS
 from .numbers import Attribute, Flag, Number, known, plain, size_of, with_part
 from .recording import Call, Node, Record, Untraceable, below, mapped, nodes_in
 
-__all__ = ["KEEP", "OWN_LAYER", "Again", "Recorder", "has_hooks"]
+__all__ = ["KEEP", "OWN_LAYER", "Again", "Recorder", "has_hooks", "sets_modes"]
 
 
 class Again(Exception):
@@ -78,8 +78,8 @@ class Recorder(TorchFunctionMode):
         #: The node of each value by the identity of the value; the values are kept, so that identities stay theirs.
         self.known: dict[int, Node] = {}
         self.kept: list[Any] = []
-        #: The index of the node that changed a memory in place last.
-        self.overwritten: dict[int, int] = {}
+        #: The node that changed a memory in place last.
+        self.overwritten: dict[int, Node] = {}
         #: From which values a type was read.
         self.reads: dict[Any, Node | None] = {}
         self.call = Call(root, "", None)
@@ -95,6 +95,7 @@ class Recorder(TorchFunctionMode):
             twin = self.world.module(module)
             drop_hooks(twin)
             twin.__dict__["forward"] = partial(self.called, module, twin.forward)
+            twin.__dict__["train"] = partial(self.mode_set, twin.train)
         twin = self.world.module(self.root)
         forward = twin.__dict__["forward"].args[1]
         if self.training is not None:
@@ -168,6 +169,8 @@ class Recorder(TorchFunctionMode):
             return True
         if module._compiled_call_impl is not None or isinstance(module, torch.jit.ScriptModule):
             return True
+        if sets_modes(module) and module is not self.root:
+            return True
         return is_plain(module) and all(self.is_layer(child) for child in module.children())
 
     def layer(self, module: nn.Module, forward: Any, args: Any, named: Any) -> Any:
@@ -203,6 +206,14 @@ class Recorder(TorchFunctionMode):
             self.made.decided.append(place_in(user_frame()))
         else:
             self.whole[id(call.module)] = "it does other things in training than in evaluation"
+
+    def mode_set(self, train: Callable[[bool], Any], mode: bool = True) -> Any:
+        """The forward itself sets the mode of a module, which nobody would do in the result."""
+        if not self.busy and self.call.parent is None:
+            self.made.switched.append(place_in(user_frame()))
+        elif not self.busy:
+            self.whole[id(self.call.module)] = "it sets the mode of its layers"
+        return train(mode)
 
     # Functions
 
@@ -289,6 +300,7 @@ class Recorder(TorchFunctionMode):
     def given(self, node: Node, result: Any, changed: Sequence[Tensor]) -> Any:
         """Notes what a node gives; a value that was changed in place is from now on what the node gives."""
         if not tensors_in(result):
+            self.made.sized = True
             return known(result, node.function, *node.args) if not node.named and nodes_in(node.args) else result
         frame = user_frame()
         node.index, node.place, node.example = self.next(), place_in(frame), result
@@ -298,7 +310,9 @@ class Recorder(TorchFunctionMode):
         if not torch.is_grad_enabled():
             self.keep_whole("it computes without gradients", LEAVE)
         for each in changed:
-            self.overwritten[storage_of(each)] = node.index
+            self.overwritten[storage_of(each)] = node
+        if node.kind == "function" and type(result) in (tuple, list):
+            self.made.sized = True  # how many parts there are may depend on a size
         self.call.items.append(node)
         return self.named_parts(node, result, changed, names if len(names) > 1 else [])
 
@@ -355,8 +369,9 @@ class Recorder(TorchFunctionMode):
             if node is None:
                 self.keep_whole(f"it uses {self.owned(value)} directly", OWN_LAYER)
                 return Node("function", None, (), {}, self.call, 0)
-            if self.overwritten.get(storage_of(value), -1) > node.index:
-                self.refuse("it reads a value that was overwritten in place before", "Write inplace=False.")
+            change = self.overwritten.get(storage_of(value), node)
+            if change.index > node.index:
+                self.refuse("it reads a value that was overwritten in place before", out_of_place(change))
             return node
         if isinstance(value, torch.dtype) and value in self.reads and not literal_in(user_frame(), value):
             origin = self.reads[value]
@@ -410,6 +425,14 @@ def works_in_place(function: Any) -> bool:
     return name.endswith("_") and not name.endswith("__")
 
 
+def out_of_place(change: Node) -> str:
+    """What to write instead of an operation that changes a value."""
+    if change.named.get("inplace") or getattr(change.function, "inplace", False):
+        return "Write inplace=False."
+    advice = "Write the line that overwrites it out of place: y = y + ..."
+    return f"{advice}\n  {change.place}" if change.place else advice
+
+
 def ask(value: Any) -> None:
     """Notes that the mode decides, where it is passed on to something that is no dropout."""
     if isinstance(value, Flag):
@@ -434,6 +457,11 @@ def same_device(example: Any, device: torch.device) -> bool:
 def has_hooks(module: nn.Module) -> bool:
     """Whether somebody looks on at a module."""
     return any(getattr(module, name) for name in HOOKS)
+
+
+def sets_modes(module: nn.Module) -> bool:
+    """Whether a module has a way of its own to go into training or evaluation, as one that keeps its statistics frozen has."""
+    return any(getattr(getattr(module, name), "__func__", None) is not getattr(nn.Module, name) for name in ("train", "eval"))
 
 
 def drop_hooks(twin: nn.Module) -> None:

@@ -52,13 +52,14 @@ class Node:
 class Record:
     """What a forward does; ``inputs`` are its values by name, ``root.result`` is what it returns, with nodes in it.
 
-    ``decided`` are the lines where the mode of the root decided, ``sized`` tells whether sizes were asked for, and
-    ``returned`` is the type of the result.
+    ``decided`` are the lines where the mode of the root decided, ``switched`` those where the root sets the mode of its layers.
+    ``sized`` tells whether sizes were asked for, and ``returned`` is the type of the result.
     """
 
     root: Call
     inputs: dict[str, Node]
     decided: list[Place | None] = field(default_factory=list)
+    switched: list[Place | None] = field(default_factory=list)
     sized: bool = False
     returned: type = object
 

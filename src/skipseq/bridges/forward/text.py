@@ -17,9 +17,9 @@ from skipseq.declare.functions import written
 from skipseq.declare.words import write_index
 
 from .numbers import Attribute, Number, size_of
-from .recording import Node
+from .recording import Node, mapped
 
-__all__ = ["Writer", "dotted", "is_method"]
+__all__ = ["Writer", "dotted", "is_method", "same_in_place"]
 
 #: Operators by the names under which torch calls them, with how strongly they bind.
 OPERATORS = {
@@ -44,6 +44,11 @@ OPERATORS = {
     "or": ("|", 2),
     "xor": ("^", 3),
 }
+
+#: Methods in place that compute something else than those of the same name, or give another type.
+UNLIKE = frozenset(
+    ["resize", "resize_as", "eq", "ne", "gt", "ge", "lt", "le", "not_equal", "greater", "greater_equal", "less", "less_equal"]
+)
 
 #: How strongly a comparison binds.
 COMPARISON = 1
@@ -100,14 +105,22 @@ class Writer:
             return f"{self.tight(args[0])}[{self.index(args[1])}]", TIGHT
         if not named and len(args) == 1 and plain in ("neg", "invert"):
             return ("-" if plain == "neg" else "~") + self.tight(args[0], 7), 7
+        if works_in_place(function) and same_in_place(function, args, named) is None:
+            return f"{self.fresh(args[0])}.{name}({self.arguments(args[1:], named)})", TIGHT
+        if works_in_place(function) and name.endswith("__"):
+            plain = plain[1:]
         swapped = name.startswith("__r") and plain[1:] in (*OPERATORS, "div")
         if not named and len(args) == 2 and (swapped or plain in OPERATORS) and is_operator(function):
             left, right = reversed(args) if swapped else args
             return self.binary(*OPERATORS[plain[1:] if swapped else plain], left, right)
         if is_method(function):
-            method = name[:-1] if name.endswith("_") and not name.endswith("__") and hasattr(torch.Tensor, name[:-1]) else name
+            method = same_in_place(function, args, named) if works_in_place(function) else name
             return f"{self.tight(args[0])}.{method}({self.arguments(args[1:], named)})", TIGHT
         return f"{self.function(function)}({self.arguments(args, without_defaults(function, named))})", TIGHT
+
+    def fresh(self, value: Any) -> str:
+        """A value that may be changed: a copy of one that others read."""
+        return self.tight(value) + (".clone()" if isinstance(value, Node) and value in self.parameters else "")
 
     def binary(self, symbol: str, strength: int, left: Any, right: Any) -> tuple[str, int]:
         """Two values with an operator between them."""
@@ -200,7 +213,28 @@ def is_method(function: Any) -> bool:
     """Whether a function is a method of tensors."""
     name = getattr(function, "__name__", "")
     # What stands behind an operator may bear the name of the method: x ** 2 calls Tensor.__pow__, a function named pow.
-    return any(getattr(torch.Tensor, each, None) is function for each in (name, f"__{name}__"))
+    return any(getattr(torch.Tensor, each, None) is function for each in (name, f"__{name}__", f"__i{name[:-1]}__"))
+
+
+def works_in_place(function: Any) -> bool:
+    """Whether a function is a method that changes its value."""
+    name = getattr(function, "__name__", "")
+    named = not name.endswith("__") or (name.startswith("__i") and name[3:-2] in OPERATORS)
+    return name.endswith("_") and named and is_method(function)
+
+
+def same_in_place(function: Any, args: Sequence[Any], named: Mapping[str, Any]) -> str | None:
+    """The method that gives what one in place makes of its value, of the same type, if there is one."""
+    name = function.__name__
+    name = f"__{name[3:]}" if name.endswith("__") else name[:-1]
+    if not callable(getattr(torch.Tensor, name, None)) or name in UNLIKE or name.startswith("logical_"):
+        return None
+    if name == "bernoulli" and not any(isinstance(each, float) for each in (*args[1:2], named.get("p"))):
+        return None  # out of place the value itself holds the probabilities
+    values: list[Any] = []
+    mapped((args, dict(named)), values.append)
+    types = [each.example.dtype for each in values if isinstance(each, Node)]
+    return name if all(torch.promote_types(types[0], each) == types[0] for each in types) else None
 
 
 def dotted(function: Any) -> str | None:

@@ -38,13 +38,15 @@ def trace(module: nn.Module, *example: Any, leaves: Iterable[Any] = (), **named_
     >>> list(trace(block).state_dict()) == list(block.state_dict())
     True
 
-    Outputs and gradients are those of the module, and so are the keys. A module whose forward is followed becomes a part under
-    its own name. Layers of torch are entries; so are modules that use parameters of their own directly, that do other things in
-    training than in evaluation, that are called several times or have hooks: they stay whole.
+    Outputs and gradients are those of the module, and so are the keys. They come in the order of use: where a module has its
+    layers in another order, a warning says so, as an optimizer's checkpoint goes by that order. A module whose forward is
+    followed becomes a part under its own name. Layers of torch are entries; so are modules that use parameters of their own
+    directly, that do other things in training than in evaluation, have a ``train()`` of their own, that are called several
+    times or have hooks: they stay whole.
 
     The forward runs once without computing, and the module itself is not touched. Sizes are not written into the result:
     ``x.view(x.shape[0], -1)`` stays what it is. But where Python decides by a size (``if h % 32``), the result does what
-    holds for the example, and a warning tells the line if it is known that another size would decide otherwise. Arguments
+    holds for the example, and a warning tells the line if one of the sizes that are tried decides otherwise. Arguments
     that are no tensors are constants. A forward that can only be followed by ``torch.export`` needs an example.
 
     Args:

@@ -12,17 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from skipseq.check.infer import apart, tensors_in
+from skipseq.check.stand_ins import StandIns
 from skipseq.declare.containers import is_wired
 from skipseq.errors import ConversionError, WiringError, did_you_mean, indented
 from skipseq.run import Sequential
 
 from .boxes import plan
-from .compare import first_difference, read_batch_nearby
-from .examples import guesses, larger, required_inputs
+from .compare import first_difference, gradients, read_batch_nearby, same_gradients
+from .examples import GROWTHS, guesses, larger, required_inputs
 from .exported import NotExported, exported
-from .frames import place_in, user_frame
+from .frames import Place, place_in, user_frame
 from .naming import Naming
-from .recorder import KEEP, OWN_LAYER, Again, Recorder, has_hooks
+from .recorder import KEEP, OWN_LAYER, Again, Recorder, has_hooks, sets_modes
 from .recording import Node, Record, Untraceable
 from .words import PartWriter
 
@@ -67,6 +68,8 @@ class Tracer:
             raise ConversionError(self.refusal(error) + hint) from None
         if has_hooks(self.module):
             warn(f"{self.title}: the hooks of the module itself are left out, those of the layers in it stay.")
+        if sets_modes(self.module) and differs_in_modes(self.module):
+            warn(f"{self.title}: the class has a train() of its own, which is no part of the result.")
         self.tell_missing(net)
         return net
 
@@ -125,6 +128,9 @@ class Tracer:
             record = self.record(arguments)
             if not record.sized or not self.keep_sized(record, arguments):
                 break
+        if record.switched:
+            text = f"{self.title}: the forward itself calls train() or eval(){parenthesis(record.switched)}."
+            warn(f"{text} That is no part of the result.")
         if record.decided:
             self.tell_mode(record, self.in_other_mode(arguments))
         return record
@@ -142,28 +148,28 @@ class Tracer:
 
     def keep_sized(self, record: Record, arguments: inspect.BoundArguments) -> bool:
         """Whether a module inside does something else for inputs of another size: it stays whole."""
-        second = next(self.for_other_sizes(arguments), None)
-        if second is None:
-            return False
-        node = first_difference(record, second)
-        if node is None:
-            read_batch_nearby(record, second)
-        elif node.call.parent is not None:
-            self.whole[id(node.call.module)] = "it does other things for other sizes"
-            return True
-        else:
-            place = f" ({node.place})" if node.place else ""
+        others = list(self.for_other_sizes(arguments))
+        different = [node for each in others if (node := first_difference(record, each)) is not None]
+        inside = [node.call.module for node in different if node.call.parent is not None]
+        self.whole.update((id(module), "it does other things for other sizes") for module in inside)
+        if different and not inside:
+            place = parenthesis([different[0].place])
             text = f"{self.title}: what the forward does depends on the size of its input{place}."
             warn(f"{text} The result does what it does for the size of the example.")
-        return False
+        if others and not different:
+            read_batch_nearby(record, others[0])
+        return bool(inside)
 
     def for_other_sizes(self, arguments: inspect.BoundArguments) -> Iterator[Record]:
-        """Records for inputs of other sizes, those that the network takes."""
-        for other in larger(arguments):
-            try:
-                yield Recorder(self.module, dict(self.whole), self.is_leaf).record(other)
-            except Exception:  # whatever a forward raises for a size that it does not take
-                continue
+        """Records for inputs of other sizes, for each way to grow the first that the network takes."""
+        for growth in GROWTHS:
+            for other in larger(arguments, growth):
+                try:
+                    record = Recorder(self.module, dict(self.whole), self.is_leaf).record(other)
+                except Exception:  # whatever a forward raises for a size that it does not take
+                    continue
+                yield record
+                break
 
     def in_other_mode(self, arguments: inspect.BoundArguments) -> Record | None:
         """The record for the mode in which the module is not, if it can be followed there."""
@@ -179,10 +185,11 @@ class Tracer:
         if record is None:
             return None
         net = self.written(record)
-        if not self.gives_the_same(net, arguments):
+        if not self.gives_the_same(net, arguments) or not self.learns_the_same(net, arguments):
             return None
         self.tell_mode(record, other)
-        if any(self.gives_the_same(net, each) is False for each in larger(arguments)):
+        sizes = (each for growth in GROWTHS for each in larger(arguments, growth))
+        if any(self.gives_the_same(net, each) is False for each in sizes):
             warn(f"{self.title}: the result holds for inputs of the size of the example only.")
         return net
 
@@ -211,6 +218,28 @@ class Tracer:
             except Exception:  # an operation that is not what its name says
                 return False
         return len(given) == len(expected) and all(map(torch.equal, given, expected))
+
+    def learns_the_same(self, net: Sequential, arguments: inspect.BoundArguments) -> bool:
+        """Whether copies of the network and of the module get the same gradients, up to the order of sums."""
+        names = {id(each): name for name, each in net.named_parameters()}
+        own, other = copy.deepcopy(self.module), copy.deepcopy(net)
+        weights = [
+            (own.get_parameter(name), other.get_parameter(names[id(each)]))
+            for name, each in self.module.named_parameters()
+            if id(each) in names
+        ]
+        with apart(), torch.enable_grad():
+            try:
+                expected = gradients(own, arguments, [mine for mine, _ in weights])
+            except Exception:  # a forward that no gradient goes through
+                return True
+            try:
+                tensors = {name: each for name, each in arguments.arguments.items() if isinstance(each, Tensor)}
+                signature = inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in tensors])
+                given = gradients(other, inspect.BoundArguments(signature, tensors), [theirs for _, theirs in weights])
+            except Exception:
+                return False
+        return same_gradients(expected, given)
 
     # Writing
 
@@ -258,7 +287,7 @@ class Tracer:
         if other is not None and first_difference(record, other) is None:
             return
         mode = "training" if self.module.training else "evaluation"
-        place = next((f" ({each})" for each in record.decided if each is not None), "")
+        place = parenthesis(record.decided)
         text = f"{self.title}: the forward does other things in training than in evaluation{place}."
         warn(f"{text} The result does what it does in {mode}.")
 
@@ -275,11 +304,45 @@ class Tracer:
         if left:
             mode = "training" if self.module.training else "evaluation"
             warn(f"{self.title}: the forward does not call {', '.join(left)} in {mode}: the result lacks their keys.")
+        order = [id(each) for each in net.parameters()]
+        if order != [id(each) for each in self.module.parameters() if id(each) in set(order)]:
+            text = f"{self.title}: the keys come in the order of use, which is another one than that of the module"
+            warn(f"{text}: an optimizer's checkpoint goes by that order.")
 
 
 def again(arguments: inspect.BoundArguments) -> inspect.BoundArguments:
     """The same arguments for one more run, which puts others in their place."""
     return inspect.BoundArguments(arguments.signature, type(arguments.arguments)(arguments.arguments))
+
+
+def parenthesis(places: Iterable[Place | None]) -> str:
+    """The first line that is known, in brackets."""
+    return next((f" ({each})" for each in places if each is not None), "")
+
+
+def differs_in_modes(module: nn.Module) -> bool:
+    """Whether ``train()`` of a module does something else than to set the mode of all modules inside, tried on a stand-in."""
+    twin = StandIns(None).module(module)
+    before = attributes(twin)
+    for mode in (True, False):
+        try:
+            twin.train(mode)
+        except Exception:  # whatever it does, it cannot be tried
+            return True
+        after = attributes(twin)
+        same = before.keys() == after.keys() and all(after[key] is value for key, value in before.items())
+        if not same or any(each.training != mode for each in twin.modules()):
+            return True
+    return False
+
+
+def attributes(module: nn.Module) -> dict[tuple[str, str], Any]:
+    """What a module and those inside it hold, apart from their mode."""
+    found = {}
+    for path, each in module.named_modules():
+        held = {**vars(each), **each._parameters, **each._buffers}
+        found.update({(path, name): value for name, value in held.items() if name != "training"})
+    return found
 
 
 def tensors_of(module: nn.Module) -> list[tuple[str, Tensor]]:

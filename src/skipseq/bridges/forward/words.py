@@ -16,9 +16,14 @@ from skipseq.run import Sequential
 
 from .boxes import Box, Plan, has_state
 from .forms import Form, form_of
+from .layers import DROPOUTS, layer_for
 from .recording import Node
 
 __all__ = ["Entry", "Part", "PartWriter", "put"]
+
+
+#: Layers that draw random numbers.
+RANDOM_LAYERS = (*DROPOUTS.values(), nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
 
 
 @dataclass(eq=False, slots=True)
@@ -89,6 +94,9 @@ class PartWriter:
 
     def write(self) -> Part:
         """The part with all its entries."""
+        for item in list(self.box.items):
+            if isinstance(item, Node):
+                self.put_first(item)
         for i, item in enumerate(self.box.items):
             if isinstance(item, Box):
                 self.put_part(item)
@@ -182,6 +190,56 @@ class PartWriter:
         self.split.update(items)
         self.part.entries.append(Entry(None, node, [], lambda _: None, own=items, saves=items))
 
+    # Shortcuts
+
+    def put_first(self, join: Node) -> None:
+        """Puts a short branch with layers, which a sum adds to a longer one, before that: it is the skip.
+
+        ``self.c2(relu(self.c1(x))) + self.skip(x)`` has its ``skip`` first, and then its main branch, which runs.
+        """
+        items = self.box.items
+        end = items.index(join)
+        first, origin = self.branch(end)
+        if origin is None or first == 0 or len(self.plan.reads[join]) != 2 or not is_sum(join):
+            return
+        ends = {gives(items[first - 1]), gives(items[end - 1])}
+        at = next((i for i in range(first) if origin in nodes_of(items[i])), -1)
+        start = self.running if at < 0 else gives(items[at])
+        short, long = items[first:end], items[at + 1 : first]
+        if ends != set(self.plan.reads[join]) or start is not origin or origin not in received(long[:1], self.plan):
+            return
+        if sum(len(nodes_of(each)) for each in long) <= sum(len(nodes_of(each)) for each in short):
+            return
+        if all(self.may_move(each) for each in short) and not self.holds(first, gives(items[first - 1])):
+            del items[first:end]
+            items[at + 1 : at + 1] = short
+
+    def branch(self, end: int) -> tuple[int, Node | None]:
+        """Where the items begin that lead in a row to an index, and the value from which they go out, if it is one."""
+        first = end
+        origin = None
+        while first > 0 and (first == end or gives(self.box.items[first - 1]) is origin):
+            reads = received(self.box.items[first - 1 : first], self.plan)
+            if len(reads) != 1:
+                return end, None
+            first, origin = first - 1, reads[0]
+        return first, origin
+
+    def may_move(self, item: Node | Box) -> bool:
+        """Whether an operation may happen earlier: it draws no random numbers and changes nothing, and its key is a name."""
+        key = item.key if isinstance(item, Box) else self.plan.keys.get(item, "")
+        free = all(
+            is_repeatable(each) and each not in self.plan.again and each not in self.plan.held for each in nodes_of(item)
+        )
+        return free and not key.isdigit()
+
+    def holds(self, first: int, running: Node | None) -> bool:
+        """Whether a join behind this index holds what stands there, while another value runs."""
+        before, self.running = self.running, running
+        chains = self.chains_from(first)
+        self.running = before
+        return bool(chains)
+
     # Values that go through layers before a join takes them
 
     def chains_from(self, i: int) -> dict[Node, Chain]:
@@ -195,7 +253,7 @@ class PartWriter:
                 return chains if self.may_hold(item, chains) else {}
             form = self.form(item)
             named = item in self.plan.again or item in self.plan.held
-            if len(operands) != 1 or form.single is None or named or item in self.plan.results:
+            if len(operands) != 1 or form.single is None or form.join or named or item in self.plan.results:
                 return {}
             if len(self.plan.readers.get(item, ())) != 1:
                 return {}
@@ -220,6 +278,39 @@ class PartWriter:
             and all(self.plan.readers[node] == [join] for node in ends)
             and keyed in ([], [0])
         )
+
+
+def nodes_of(item: Node | Box) -> list[Node]:
+    """The operations of an item."""
+    return list(item.nodes()) if isinstance(item, Box) else [item]
+
+
+def gives(item: Node | Box) -> Node | None:
+    """The value that runs behind an item."""
+    return item.result if isinstance(item, Box) else item
+
+
+def received(items: list[Node | Box], plan: Plan) -> list[Node]:
+    """The values that items read from before them."""
+    inside = [node for item in items for node in nodes_of(item)]
+    return list(dict.fromkeys(node for each in inside for node in plan.reads[each] if node not in inside))
+
+
+def is_sum(node: Node) -> bool:
+    """Whether an operation adds or subtracts."""
+    return getattr(node.function, "__name__", "").strip("_") in ("add", "radd", "iadd", "sub", "rsub", "isub", "subtract")
+
+
+def is_repeatable(node: Node) -> bool:
+    """Whether an operation is a layer of torch that gives the same whenever it is called, and changes no value."""
+    layer = node.function if node.kind == "layer" else layer_for(node) if node.kind == "function" else None
+    if layer is None:
+        return False
+    for each in layer.modules():
+        random = isinstance(each, RANDOM_LAYERS) or bool(getattr(each, "dropout", False))
+        if random or getattr(each, "inplace", False) or type(each).__module__.partition(".")[0] != "torch":
+            return False
+    return True
 
 
 def valid_key(key: str) -> str:

@@ -175,7 +175,7 @@ class Writer:
 
     def statement(self, i: int, deed: Deed) -> None:
         """What one deed does."""
-        if deed.kind == "join" and deed.step.fit is not None and deed.step.fit.like is None and deed.step.operator != "cat":
+        if deed.kind == "join" and is_fitted(deed) and deed.step.fit.like is None and deed.step.operator != "cat":
             values = self.fitted_values(i, deed)
             self.assign(i, deed, self.joined(deed, values))
             return
@@ -188,7 +188,7 @@ class Writer:
         """The expression of one deed."""
         values = [self.operand(i, deed, operand) for operand in deed.takes]
         if deed.kind == "join":
-            return self.fitted(deed, values) if deed.step.fit is not None else self.joined(deed, values)
+            return self.fitted(deed, values) if is_fitted(deed) else self.joined(deed, values)
         texts = [layout.flat(value) for value in values]
         if deed.kind in ("index", "split"):
             return texts[0]
@@ -324,6 +324,11 @@ class Writer:
         ended += [name for name in fresh if name not in given]
         if ended:
             self.write("del ", ", ".join(dict.fromkeys(ended)))
+
+
+def is_fitted(deed: Deed) -> bool:
+    """Whether a join brings values to one extent: one value alone has it."""
+    return deed.step.fit is not None and len({each for each in deed.takes if not isinstance(each, Number)}) > 1
 
 
 SIGNS = {"add": "+", "sub": "-", "mul": "*"}
