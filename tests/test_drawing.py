@@ -18,8 +18,9 @@ from torch import nn
 from skipseq import Residual, Sequential, add, cat, here, mul, save, take, via
 from skipseq.check.graph import Graph
 from skipseq.errors import WiringError
-from skipseq.views.drawing.drawing import Drawing, fonts_found
+from skipseq.views.drawing.drawing import Drawing
 from skipseq.views.drawing.labels import layer_label
+from skipseq.views.files import fonts_found
 
 from .picture_reader import SVG, check_picture, check_text_forms, look
 from .random_networks import WIDTH, Network, networks
@@ -288,7 +289,7 @@ def test_an_interrupted_run_leaves_the_file_as_it_was(tmp_path: Path, monkeypatc
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("skipseq.views.drawing.drawing.os.replace", interrupted)
+    monkeypatch.setattr("skipseq.views.files.os.replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         small_net().draw().save(path)
     assert path.read_text() == "before"
@@ -318,7 +319,7 @@ def test_a_png_without_the_library_tells_what_to_install(monkeypatch: pytest.Mon
 
 
 def test_a_png_without_fonts_is_refused_as_its_text_would_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skipseq.views.drawing.drawing.painter", lambda: lambda **_: b"blank")
+    monkeypatch.setattr("skipseq.views.files.painter", lambda: lambda **_: b"blank")
     fonts_found.cache_clear()
     with pytest.raises(RuntimeError, match="no sans-serif font is installed"):
         small_net().draw().png()

@@ -359,7 +359,7 @@ def converted(target: str, inputs: list[str] | None, output: Path | None) -> Loa
 def tell_file(text: str, output: Path | None, as_json: bool) -> None:
     """Prints the text of a file, or writes it."""
     if output is not None:
-        from skipseq.views.drawing.drawing import write_whole
+        from skipseq.views.files import write_whole
 
         write_whole(output, text.encode())
         tell_written(output, as_json)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
-from skipseq.views.drawing.drawing import fonts_found, painter, write_whole
+from skipseq.views.files import png_of, save_as
 
 from .chart import chart_text
 from .rows import Removed, Told, by_change
@@ -82,12 +82,7 @@ class Ablation:
             ImportError: if the library that draws it is not installed.
             RuntimeError: if there is no font to write with.
         """
-        if not fonts_found():
-            raise RuntimeError(
-                "a PNG of the chart would have no text: no sans-serif font is installed.\n"
-                "  Install one, as in: apt-get install fonts-dejavu-core. Or write ablation.save('ablation.svg')."
-            )
-        return painter()(svg_string=self.svg, zoom=scale)
+        return png_of(self.svg, scale, "the chart", "ablation.save('ablation.svg')")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the ablation to a file, in the form that its ending tells: ``.svg``, ``.png`` or ``.csv``.
@@ -98,14 +93,7 @@ class Ablation:
             ValueError: if the file has another ending.
         """
         forms: dict[str, Callable[[], str | bytes]] = {".svg": lambda: self.svg, ".png": self.png, ".csv": lambda: self.csv}
-        ending = Path(path).suffix.lower()
-        if ending not in forms:
-            raise ValueError(
-                f"an ablation cannot be saved as {str(path)!r}.\n  Its ending tells the form, and has to be one of "
-                f"{', '.join(forms)}; it is {ending!r}.\n  Write ablation.save({str(Path(path).with_suffix('.svg'))!r})."
-            )
-        text = forms[ending]()
-        write_whole(Path(path), text.encode() if isinstance(text, str) else text)
+        save_as(Path(path), forms, "an ablation", "ablation")
 
     def _repr_svg_(self) -> str:
         return self.svg

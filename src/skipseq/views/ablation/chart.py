@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from math import floor, isfinite, log10
 from xml.sax.saxutils import escape, quoteattr
 
-from skipseq.views.drawing.drawing import FONTS, number
+from skipseq.views.drawing.drawing import number
 from skipseq.views.drawing.labels import clipped, text_width
+from skipseq.views.files import FONTS
 
 from .rows import Removed, Told, number_format
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from functools import cache, cached_property
+from functools import cached_property
 from math import hypot
 from pathlib import Path
 from typing import TypeAlias
 from xml.sax.saxutils import escape, quoteattr
 
 from skipseq.check.graph import Graph
+from skipseq.views.files import FONTS, png_of, save_as
 
 from .boxes import LEFT, TextLine
 from .graph_text import dot_text, mermaid_text
@@ -36,8 +36,6 @@ FILLS = {
 }
 #: The colours of skips, one value after the other.
 HUES = ("#d9480f", "#1c7ed6", "#2b8a3e", "#9c36b5", "#c2255c", "#0b7285", "#a07500", "#5f3dc4")
-#: Fonts of about the same width, the first that is there.
-FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 #: The colour of the running value.
 INK = "#495057"
 
@@ -102,12 +100,7 @@ class Drawing:
             ImportError: if the library that draws it is not installed.
             RuntimeError: if there is no font to write with.
         """
-        if not fonts_found():
-            raise RuntimeError(
-                "a PNG of the drawing would have no text: no sans-serif font is installed.\n"
-                "  Install one, as in: apt-get install fonts-dejavu-core. Or write drawing.save('net.svg')."
-            )
-        return painter()(svg_string=self.svg, zoom=scale)
+        return png_of(self.svg, scale, "the drawing", "drawing.save('net.svg')")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the picture to a file, in the form that its ending tells: ``.svg``, ``.png``, ``.dot`` or ``.mmd``.
@@ -123,14 +116,7 @@ class Drawing:
             ".dot": lambda: self.dot,
             ".mmd": lambda: self.mermaid,
         }
-        ending = Path(path).suffix.lower()
-        if ending not in forms:
-            raise ValueError(
-                f"a drawing cannot be saved as {str(path)!r}.\n  Its ending tells the form, and has to be one of "
-                f"{', '.join(forms)}; it is {ending!r}.\n  Write drawing.save({str(Path(path).with_suffix('.svg'))!r})."
-            )
-        text = forms[ending]()
-        write_whole(Path(path), text.encode() if isinstance(text, str) else text)
+        save_as(Path(path), forms, "a drawing", "drawing")
 
     def _repr_svg_(self) -> str:
         return self.svg
@@ -138,42 +124,6 @@ class Drawing:
     def __repr__(self) -> str:
         plan = self._picture.plan
         return f"Drawing of {self._graph.title}: {len(plan.units)} boxes, {len(plan.arrows)} arrows"
-
-
-def painter() -> Callable[..., bytes]:
-    """What makes a PNG of an SVG.
-
-    Raises:
-        ImportError: if the library is not installed.
-    """
-    try:
-        from resvg_py import svg_to_bytes
-    except ImportError:
-        raise ImportError("a PNG needs the library resvg-py.\n  Write pip install 'skipseq[draw]'.") from None
-    return lambda **how: bytes(svg_to_bytes(**how))
-
-
-@cache
-def fonts_found() -> bool:
-    """Whether text is painted: without any font it would be left out without a word."""
-    tiny = '<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20" font-family="{}">{}</svg>'
-    empty, full = (tiny.format(FONTS, each) for each in ("", '<text y="15">M</text>'))
-    return painter()(svg_string=empty) != painter()(svg_string=full)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file beside its place and then moves it there."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(beside, 0o666 & ~mask)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
 
 
 # SVG

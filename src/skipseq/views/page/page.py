@@ -15,8 +15,9 @@ from pathlib import Path
 from string import Template
 
 from skipseq.check.graph import Graph
-from skipseq.views.drawing.drawing import svg_text, write_whole
+from skipseq.views.drawing.drawing import svg_text
 from skipseq.views.drawing.layout import Picture, lay_out
+from skipseq.views.files import write_whole
 from skipseq.views.source.source import Source
 from skipseq.views.table.summary import Summary, Table, trained
 from skipseq.views.terminal import exact, size_text

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from skipseq.check.graph import Graph
 from skipseq.declare.functions import Function
 from skipseq.errors import ConversionError, indented
-from skipseq.views.drawing.drawing import write_whole
+from skipseq.views.files import write_whole
 from skipseq.wiring import Wiring
 
 from .drafts import Drafts, Run
