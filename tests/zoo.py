@@ -23,7 +23,7 @@ __all__ = ["ZOO", "Published"]
 class Published:
     """A published model: how to build it, and two shapes of an input that it takes.
 
-    ``refused`` is what the error says where it cannot be read; one that is ``unwritten`` is read, and has no source.
+    ``refused`` is what the error says where it cannot be read.
     """
 
     name: str
@@ -32,7 +32,6 @@ class Published:
     other: tuple[int, ...] = (3, 3, 96, 64)
     remark: str = ""
     refused: str = ""
-    unwritten: bool = False
 
 
 @cache
@@ -138,7 +137,6 @@ ZOO = [
     Published("timm convnext_atto", from_timm("convnext_atto")),
     Published("timm mixer_s32_224", from_timm("mixer_s32_224", img_size=64), other=(3, 3, 64, 64)),
     Published("timm dla34", from_timm("dla34")),
-    Published("timm hrnet_w18_small", from_timm("hrnet_w18_small")),
     Published("timm ghostnet_050", from_timm("ghostnet_050")),
     Published("timm rexnet_100", from_timm("rexnet_100")),
     Published(
