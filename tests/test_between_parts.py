@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from skipseq import Sequential, add, cat, mirror, save, via
+from skipseq import Sequential, add, cat, mirror, save, take, via
 from skipseq.errors import WiringError
 
 from .helpers import Wrapper, faults, linear, x
@@ -257,6 +257,11 @@ MIRRORED = [
     (
         lambda e, d: mirror("encoder", "decoder", nn.ReLU()),
         "mirror('encoder', 'decoder', join=ReLU()): join=ReLU() is no join without operands. "
+        "Write join=cat, join=cat(dim=-1), join=add.",
+    ),
+    (
+        lambda e, d: mirror("encoder", "decoder", take),
+        "mirror('encoder', 'decoder', join=take): join=take is no join without operands. "
         "Write join=cat, join=cat(dim=-1), join=add.",
     ),
     (lambda e, d: mirror(3, "decoder"), "mirror(3, 'decoder'): 3 names no sequence."),

@@ -9,16 +9,13 @@ from torch import Tensor, nn
 
 from skipseq.declare.entries import entry_fault, is_pair, number, read_entries
 from skipseq.declare.functions import is_function, written
-from skipseq.declare.vocabulary import add, cat, mul, save, sub, take, via
+from skipseq.declare.vocabulary import add, cat, join_alone, save, take, via
 from skipseq.declare.words import CallWord, JoinWord, PickWord, Word, describe, here
 from skipseq.errors import WiringError
 from skipseq.run import Sequential
 from skipseq.views.text import Written
 
 __all__ = ["Branches", "DenseBlock", "Grid", "Residual", "UNet"]
-
-#: The joins that a block takes by their bare word.
-JOINS = (add, cat, mul, sub)
 
 
 class Block(Sequential):
@@ -305,8 +302,8 @@ def grid_faults(across: Any, down: Any, up: Any) -> list[str]:
 
 def of(join: Any, what: str) -> Callable[..., JoinWord]:
     """The join of a block over its operands: a join without operands, or its bare word."""
-    word = join() if any(join is each for each in JOINS) else join
-    if not isinstance(word, JoinWord) or word.joined.operands:
+    word = join_alone(join)
+    if word is None:
         text = repr(join) if isinstance(join, Word) else written(join) if is_function(join) else describe(join)
         raise WiringError(what, [f"join={text} is no join without operands. Write join=cat, join=cat(dim=-1), join=add."])
     return word.of

@@ -15,7 +15,7 @@ from torch import nn
 
 import skipseq
 from skipseq.declare.constructors import constructor
-from skipseq.declare.containers import children_of, is_plain, is_wired
+from skipseq.declare.containers import children_of, is_sequence
 from skipseq.declare.functions import Expression, Function
 from skipseq.declare.words import Word
 from skipseq.errors import ConversionError
@@ -139,7 +139,7 @@ def unwritable(net: Sequential, values: dict[str, Any]) -> ConversionError:
 def layers_of(container: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
     """The layers of a network that are written as one, with their paths."""
     for key, child in children_of(container).items():
-        if isinstance(child, Word) or is_wired(child) or is_plain(child):
+        if isinstance(child, Word) or is_sequence(child):
             yield from layers_of(child, f"{path}{key}.")
         else:
             yield path + key, child

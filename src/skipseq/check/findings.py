@@ -12,7 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from skipseq.declare.compose import grouped
 from skipseq.declare.constructors import constructor
-from skipseq.declare.containers import children_of, inside, is_plain, is_wired
+from skipseq.declare.containers import children_of, inside, is_sequence
 from skipseq.declare.words import JoinWord, SaveWord, Word, write
 from skipseq.flatten import Operation
 from skipseq.wiring import Join
@@ -66,7 +66,7 @@ def unread_saves(root: nn.Module) -> Iterator[str]:
 def containers(module: nn.Module, place: str) -> Iterator[tuple[str, nn.Module]]:
     """The containers of a tree with their places."""
     container = inside(module)
-    if not (is_wired(container) or is_plain(container)):
+    if not is_sequence(container):
         return
     yield place, container
     for index, entry in enumerate(grouped(children_of(container))):

@@ -31,8 +31,8 @@ from skipseq.wiring import (
 
 from . import words
 from .constructors import constructor
-from .containers import children_of, inside, is_plain, is_wired
-from .functions import Function
+from .containers import children_of, inside, is_plain, is_sequence, is_wired
+from .functions import Function, is_named_in_place
 from .held import Held
 from .repairs import find_option_faults, fit_of
 from .scope import Draft, Scope
@@ -234,7 +234,7 @@ class Composer(Scope):
         known: Mapping[str, nn.Module] = {key: each for key, each in self.children.items() if key in self.names}
         found = known.get(head)
         for key in rest:
-            opens = found is not None and (isinstance(found, Word | Held) or is_wired(found) or is_plain(found))
+            opens = found is not None and (isinstance(found, Word | Held) or is_sequence(found))
             known = children_of(found) if found is not None and opens else {}
             found = known.get(key)
         if found is None or (isinstance(found, Word) and not isinstance(found, PickWord)):
@@ -460,8 +460,7 @@ def works_in_place(module: nn.Module) -> bool:
         while isinstance(function, partial):
             keywords = {**function.keywords, **keywords}
             function = function.func
-        name = getattr(function, "__name__", "")
-        return bool(keywords.get("inplace")) or (name.endswith("_") and not name.endswith("__"))
+        return bool(keywords.get("inplace")) or is_named_in_place(function)
     return getattr(module, "inplace", False) is True
 
 

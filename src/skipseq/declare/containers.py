@@ -11,12 +11,16 @@ from torch import nn
 from skipseq.wiring import Wiring
 
 __all__ = [
+    "HOOKS",
     "Container",
     "child_at",
     "children_of",
     "forward_owner",
+    "has_hooks",
+    "has_state",
     "inside",
     "is_plain",
+    "is_sequence",
     "is_wired",
     "keeps_forward",
     "wired_class",
@@ -68,6 +72,25 @@ def passes_on(forward: Any) -> bool:
 def is_plain(module: nn.Module) -> bool:
     """Whether the module runs its children one after the other, as ``nn.Sequential`` does."""
     return isinstance(module, nn.Sequential) and forward_owner(module) is nn.Sequential
+
+
+def is_sequence(module: nn.Module) -> bool:
+    """Whether the module runs its children, ours by their words and a plain one in order, and does nothing else."""
+    return is_wired(module) or is_plain(module)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether somebody looks on at a module."""
+    return any(getattr(module, name, None) for name in HOOKS)
+
+
+#: Where a module keeps the hooks that others put on it.
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def has_state(module: nn.Module) -> bool:
+    """Whether a module has parameters or buffers."""
+    return any(True for _ in module.parameters()) or any(True for _ in module.buffers())
 
 
 def inside(module: nn.Module) -> nn.Module:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Expression", "Function", "hidden_module", "is_function"]
+__all__ = ["Expression", "Function", "hidden_module", "is_function", "is_named_in_place"]
 
 
 class Function(nn.Module):
@@ -94,6 +94,12 @@ HOMES: dict[Any, str] = {
     torch.linalg: "torch.linalg",
     torch.fft: "torch.fft",
 }
+
+
+def is_named_in_place(function: Any) -> bool:
+    """Whether a function changes its value, by its name: ``torch.relu_``."""
+    name = getattr(function, "__name__", "")
+    return name.endswith("_") and not name.endswith("__")
 
 
 def is_function(entry: object) -> bool:

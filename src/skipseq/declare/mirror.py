@@ -13,8 +13,8 @@ from skipseq.errors import did_you_mean
 
 from .compose import grouped
 from .containers import children_of, inside
-from .vocabulary import cat
-from .words import CallWord, JoinWord, Word, describe
+from .vocabulary import cat, join_alone
+from .words import CallWord, Word, describe
 
 __all__ = ["Mirror", "mirror", "spread"]
 
@@ -99,8 +99,8 @@ def spread(skips: Any, keyed: Mapping[str, nn.Module], faults: list[str]) -> dic
 
 def written_out(mirrored: Mirror, keyed: Mapping[str, nn.Module], faults: list[str]) -> dict[Any, Any]:
     """A mirror as words by their targets."""
-    word = mirrored.join() if getattr(mirrored.join, "__module__", None) == cat.__module__ else mirrored.join
-    if not isinstance(word, JoinWord) or word.joined.operands:
+    word = join_alone(mirrored.join)
+    if word is None:
         text = f"join={describe(mirrored.join)} is no join without operands. Write join=cat, join=cat(dim=-1), join=add."
         faults.append(f"{mirrored}: {text}")
         return {}

@@ -6,7 +6,22 @@ from typing import Any
 
 from .words import CallWord, Joined, JoinWord, PickWord, SaveWord, TakeWord, Via, here
 
-__all__ = ["BARE_WORDS", "Picker", "add", "call", "cat", "here", "mul", "pick", "save", "sub", "take", "via"]
+__all__ = [
+    "BARE_WORDS",
+    "JOINS",
+    "Picker",
+    "add",
+    "call",
+    "cat",
+    "here",
+    "join_alone",
+    "mul",
+    "pick",
+    "save",
+    "sub",
+    "take",
+    "via",
+]
 
 
 class Picker:
@@ -253,6 +268,15 @@ def via(operand: Any, *layers: Any) -> Via:
 
 
 pick = Picker()
+
+#: The joins that may be given by their bare word.
+JOINS = (add, cat, mul, sub)
+
+
+def join_alone(join: Any) -> JoinWord | None:
+    """A join that was given without operands, by its bare word or called, as blocks and skips take it; nothing for others."""
+    word = join() if any(join is each for each in JOINS) else join
+    return word if isinstance(word, JoinWord) and not word.joined.operands else None
 
 
 #: The words as one may forget to call them.

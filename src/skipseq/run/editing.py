@@ -15,11 +15,12 @@ from torch import nn
 
 from skipseq.declare.compose import compose, grouped
 from skipseq.declare.constructors import constructor
-from skipseq.declare.containers import Container, children_of, inside, is_plain, is_wired
+from skipseq.declare.containers import Container, children_of, inside, is_sequence
 from skipseq.declare.entries import Children, is_automatic, number, read_entries, with_skips
 from skipseq.declare.mirror import spread
 from skipseq.declare.words import SaveWord, TakeWord, Word, describe
 from skipseq.errors import WiringError
+from skipseq.views.text import part_place
 from skipseq.wiring import Part, Value, Wiring, place_of, reachable, reads
 
 from .crossing import Of, open_crossed
@@ -379,7 +380,7 @@ def place_skips(children: Children, given: Any, faults: list[str], of: Any) -> C
             inner.setdefault(head, {})[rest] = word
     for head, words in inner.items():
         part = keyed[head]
-        if not (is_plain(part) or is_wired(part)):
+        if not is_sequence(part):
             faults.append(closed_to_skips(head, part))
             continue
         try:
@@ -408,7 +409,7 @@ def inside_part(name: str, index: int, fault: str) -> str:
     """A fault of a part, by its place in the sequence around it."""
     if fault.startswith("skips['"):
         return fault.replace("skips['", f"skips['{name}.", 1)
-    return f"net{'.' + name if name.isidentifier() else f'[{index}]'}{fault.removeprefix('net')}"
+    return f"net{part_place(name, index)}{fault.removeprefix('net')}"
 
 
 def replaced(old: list[Item], new: Items) -> list[Item]:

@@ -18,7 +18,7 @@ from torch.nn.modules.module import (
 )
 
 from skipseq.declare.constructors import constructor
-from skipseq.declare.containers import inside, is_plain, is_wired, keeps_forward
+from skipseq.declare.containers import has_hooks, inside, is_plain, is_sequence, is_wired, keeps_forward
 from skipseq.declare.functions import Function
 from skipseq.declare.held import Held
 from skipseq.declare.words import Word
@@ -130,9 +130,8 @@ class Watched(NamedTuple):
     def must_be_called(self) -> bool:
         """Whether somebody could tell if this module was run in place."""
         own = vars(self.module)
-        hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
         changed = "forward" in own or "_compiled_call_impl" in own or type(self.module) is not self.cls
-        return changed or any(own[name] for name in hooks)
+        return changed or has_hooks(self.module)
 
 
 def inside_at(root: nn.Module, path: str) -> nn.Module | None:
@@ -145,8 +144,7 @@ def inside_at(root: nn.Module, path: str) -> nn.Module | None:
 
 def opens(module: nn.Module) -> bool:
     """Whether the inside of a module belongs to the wiring around it."""
-    container = inside(module)
-    return is_wired(container) or is_plain(container) or (isinstance(module, Word | Held) and bool(module._modules))
+    return is_sequence(inside(module)) or (isinstance(module, Word | Held) and bool(module._modules))
 
 
 def below(root: nn.Module) -> list[nn.Module]:

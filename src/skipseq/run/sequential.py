@@ -11,7 +11,7 @@ from torch import nn
 
 from skipseq.declare.compose import compose
 from skipseq.declare.constructors import constructor
-from skipseq.declare.containers import children_of, is_plain, is_wired
+from skipseq.declare.containers import children_of, is_sequence
 from skipseq.declare.entries import Children, is_automatic, read_entries
 from skipseq.declare.words import describe
 from skipseq.errors import CallError, WiringError
@@ -205,7 +205,7 @@ class Sequential(Rewired):
         Raises:
             WiringError: if the words do not fit, or the sequence has a forward of its own.
         """
-        if not (isinstance(existing, nn.Module) and (is_plain(existing) or is_wired(existing))):
+        if not (isinstance(existing, nn.Module) and is_sequence(existing)):
             what = constructor(existing) if isinstance(existing, nn.Module) else describe(existing)
             advice = "Its layers are known only for an nn.Sequential; write the others as Sequential(layer, ...)."
             raise WiringError(cls.__name__, [f"Sequential.of({what}): not a sequence that calls its layers.\n  {advice}"])

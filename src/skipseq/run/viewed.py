@@ -158,7 +158,8 @@ class Viewed(Listed):
             CallError: if an input is missing or unknown.
             ShapeError, DeviceError, OverwriteError: if the network cannot take the inputs.
         """
-        return Page(self.summary(input, *others, **values), self._source_of_page())
+        summary = self.summary(input, *others, **values)
+        return Page(summary, self._source_of_page(summary.graph))
 
     def source(self, name: str | None = None) -> Source:
         """The network as readable Python: a file with classes that needs torch alone.
@@ -200,12 +201,12 @@ class Viewed(Listed):
         """
         return network_source(self, self.wiring, self._graph(..., (), {}), (self._origin or "Net") if name is None else name)
 
-    def _source_of_page(self) -> Source | str:
+    def _source_of_page(self, graph: Graph) -> Source | str:
         """The source that a page shows, or why it has none."""
         if len(self.wiring.steps) > MOST_LISTED:
             return f"it has {len(self.wiring.steps)} steps, and {MOST_LISTED} are shown at most. Write net.source()."
         try:
-            return self.source()
+            return network_source(self, self.wiring, graph, self._origin or "Net")
         except ConversionError as error:
             return str(error)
 

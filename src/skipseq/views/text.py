@@ -19,14 +19,14 @@ from torch import nn
 
 from skipseq.declare.compose import grouped
 from skipseq.declare.constructors import constructor
-from skipseq.declare.containers import Container, children_of, inside, is_plain, is_wired
+from skipseq.declare.containers import Container, children_of, inside, is_plain, is_sequence, is_wired
 from skipseq.declare.entries import is_automatic, number
 from skipseq.declare.held import Held
 from skipseq.declare.words import CallWord, SaveWord, Word, write_call
 from skipseq.errors import WiringError
 from skipseq.wiring import Wiring
 
-__all__ = ["Written", "find_skips", "format_sequence"]
+__all__ = ["Written", "find_skips", "format_sequence", "part_place"]
 
 INDENT = "    "
 
@@ -205,14 +205,14 @@ def entry_lines(entry: list[tuple[str, nn.Module]], place: str, expand: bool) ->
 
 def module_lines(module: nn.Module, place: str, expand: bool) -> list[Line]:
     """A layer on one line, a container over several."""
-    if is_plain(module) or is_wired(module) or isinstance(module, Held):
+    if is_sequence(module) or isinstance(module, Held):
         return sequence_lines(module, place, expand)
     return [Line(one_line(module))]
 
 
 def one_line(module: nn.Module, expand: bool = False) -> str:
     """A layer in one line, as its constructor; a container too, with its entries."""
-    if is_plain(module) or is_wired(module) or isinstance(module, Held):
+    if is_sequence(module) or isinstance(module, Held):
         return on_one_line(sequence_lines(module, "", expand))
     return constructor(module)
 
@@ -260,7 +260,7 @@ def find_skips(container: nn.Module, place: str = "") -> list[tuple[str, str]]:
     for index, entry in enumerate(grouped(children_of(container))):
         for key, child in entry:
             part = inside(child)
-            if isinstance(part, nn.Sequential) and (is_wired(part) or is_plain(part)):
+            if is_sequence(part):
                 found += find_skips(part, place + part_place(key, index))
     return found
 
@@ -271,6 +271,7 @@ def needs_of(container: nn.Module) -> Mapping[str, Any]:
 
 
 def part_place(key: str, index: int) -> str:
+    """How an entry is reached from its container in Python: ``.encoder`` or ``[2]``."""
     return f".{key}" if key.isidentifier() else f"[{index}]"
 
 

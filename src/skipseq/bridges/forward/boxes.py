@@ -15,10 +15,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from skipseq.declare.containers import has_state
+
 from .numbers import Number, known, plain
 from .recording import Call, Node, Record, mapped, nodes_in, operations_in
 
-__all__ = ["Box", "Plan", "has_state", "plan"]
+__all__ = ["Box", "Plan", "plan"]
 
 
 #: Parts of the names of functions that draw random numbers.
@@ -199,11 +201,6 @@ def live_nodes(record: Record) -> set[Node]:
             live.add(node)
             waiting += nodes_in(node.args, node.named)
     return live
-
-
-def has_state(module: nn.Module) -> bool:
-    """Whether a module has parameters or buffers."""
-    return any(True for _ in module.parameters()) or any(True for _ in module.buffers())
 
 
 def own_path(node: Node, call_path: str) -> list[str]:

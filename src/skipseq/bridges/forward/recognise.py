@@ -19,12 +19,13 @@ from typing import Any, cast
 
 from torch import nn
 
-from skipseq.blocks import JOINS, Branches, DenseBlock, Residual
+from skipseq.blocks import Branches, DenseBlock, Residual
 from skipseq.declare.compose import grouped
-from skipseq.declare.containers import child_at, children_of, inside, is_plain, is_wired
+from skipseq.declare.containers import child_at, children_of, inside, is_sequence
 from skipseq.declare.entries import is_automatic, number
 from skipseq.declare.functions import Function
 from skipseq.declare.held import Held
+from skipseq.declare.vocabulary import JOINS
 from skipseq.declare.words import CallWord, Here, Joined, JoinWord, Via, Word
 from skipseq.errors import WiringError
 from skipseq.run import Sequential
@@ -87,7 +88,7 @@ class Recogniser:
 def can_be_written(module: nn.Module) -> bool:
     """Whether a module is a word, holds layers, or is a container that runs its children and does nothing else."""
     replaced = {"forward", "_compiled_call_impl"} & vars(module).keys()
-    return isinstance(module, Word | Held) or ((is_plain(module) or is_wired(module)) and not replaced)
+    return isinstance(module, Word | Held) or (is_sequence(module) and not replaced)
 
 
 def crossed_parts(container: nn.Module, wiring: Wiring) -> Iterator[int]:

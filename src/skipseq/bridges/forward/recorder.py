@@ -22,14 +22,15 @@ from torch.utils._pytree import tree_map_only
 from skipseq.check.infer import apart, storage_of, tensors_in
 from skipseq.check.stand_ins import StandIns
 from skipseq.declare.constructors import constructor
-from skipseq.declare.containers import forward_owner, is_plain
+from skipseq.declare.containers import HOOKS, forward_owner, has_hooks, is_plain
+from skipseq.declare.functions import is_named_in_place
 
 from .frames import literal_in, place_in, stored_names, user_frame, variables
 from .layers import DROPOUTS
 from .numbers import Attribute, Flag, Number, known, plain, size_of, with_part
 from .recording import Call, Node, Record, Untraceable, below, mapped, nodes_in
 
-__all__ = ["KEEP", "OWN_LAYER", "Again", "Recorder", "has_hooks", "sets_modes"]
+__all__ = ["KEEP", "OWN_LAYER", "Again", "Recorder", "sets_modes"]
 
 
 class Again(Exception):
@@ -44,9 +45,6 @@ ASSERTING = frozenset({"_assert", "_assert_async", "_assert_tensor_metadata"})
 
 #: What raises because the numbers are not there.
 UNKNOWN = (DataDependentOutputException, DynamicOutputShapeException)
-
-#: Hooks of a module that somebody outside it has put there.
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 KEEP = "Keep the module whole"
 LEAVE = f"{KEEP}, or write it in words as a Sequential."
@@ -280,7 +278,7 @@ class Recorder(TorchFunctionMode):
             if kind != "layer":
                 self.refuse("the size of what it computes depends on numbers, which are not known before the network runs")
             result = self.computed(function, args, named)
-        if not isinstance(node.function, nn.Module) and works_in_place(node.function) and args and result is args[0]:
+        if not isinstance(node.function, nn.Module) and is_named_in_place(node.function) and args and result is args[0]:
             changed = [args[0]]
         else:
             changed = [each for each, version in before if each._version != version]
@@ -419,12 +417,6 @@ def written_into(write: Any, value: Tensor, index: Any, part: Any) -> Tensor:
     return value
 
 
-def works_in_place(function: Any) -> bool:
-    """Whether a function is the one that changes its value, by its name."""
-    name = getattr(function, "__name__", "")
-    return name.endswith("_") and not name.endswith("__")
-
-
 def out_of_place(change: Node) -> str:
     """What to write instead of an operation that changes a value."""
     if change.named.get("inplace") or getattr(change.function, "inplace", False):
@@ -452,11 +444,6 @@ def values_of(result: Any) -> Sequence[Any]:
 def same_device(example: Any, device: torch.device) -> bool:
     """Whether a value is on a device."""
     return isinstance(example, Tensor) and example.device == device
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Whether somebody looks on at a module."""
-    return any(getattr(module, name) for name in HOOKS)
 
 
 def sets_modes(module: nn.Module) -> bool:

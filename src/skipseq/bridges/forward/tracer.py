@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from skipseq.check.infer import apart, tensors_in
 from skipseq.check.stand_ins import StandIns
-from skipseq.declare.containers import is_wired
+from skipseq.declare.containers import has_hooks, is_wired
 from skipseq.errors import ConversionError, WiringError, did_you_mean, indented
 from skipseq.run import Sequential
 
@@ -23,7 +23,7 @@ from .examples import GROWTHS, guesses, larger, required_inputs
 from .exported import NotExported, exported
 from .frames import Place, place_in, user_frame
 from .naming import Naming
-from .recorder import KEEP, OWN_LAYER, Again, Recorder, has_hooks, sets_modes
+from .recorder import KEEP, OWN_LAYER, Again, Recorder, sets_modes
 from .recording import Node, Record, Untraceable
 from .words import PartWriter
 

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from skipseq.declare.containers import children_of, is_plain
+from skipseq.declare.containers import children_of, has_hooks, has_state, is_plain
 from skipseq.declare.entries import name_fault
 from skipseq.declare.held import Held
 from skipseq.declare.vocabulary import here, take, via
 from skipseq.run import Sequential
 
-from .boxes import Box, Plan, has_state
+from .boxes import Box, Plan
 from .forms import Form, form_of
 from .layers import DROPOUTS, layer_for
 from .recording import Node
@@ -334,5 +334,4 @@ def unpacked(module: nn.Module, plan: Plan) -> list[nn.Module]:
     """The layers of an ``nn.Sequential`` that may stand in a list of their own under the same keys."""
     children = children_of(module)
     plain = is_plain(module) and list(children) == [str(i) for i in range(len(children))]
-    hooked = any(getattr(module, name) for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"))
-    return list(children.values()) if plain and not hooked and plan.times[id(module)] == 1 else []
+    return list(children.values()) if plain and not has_hooks(module) and plan.times[id(module)] == 1 else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skipseq.declare.entries import entry_fault
-from skipseq.declare.vocabulary import add, call, cat, mul, sub
+from skipseq.declare.vocabulary import call, join_alone
 from skipseq.declare.words import CallWord, JoinWord, Word, describe
 
 from .edges import Edges
@@ -14,8 +14,6 @@ from .meaning import Origin
 from .tree import Entry, Node, Reference, Tree
 
 __all__ = ["connected", "written_call"]
-
-JOINS = (cat, add, sub, mul)
 
 FORWARD = "A skip leads forward, from an earlier layer to a later one."
 
@@ -52,11 +50,9 @@ def written_call(method: str, *arguments: Any) -> str:
 
 def word_of(join: Any, giver: str, ends: Ends) -> Word:
     """The word that joins a value with the running one."""
-    if any(join is each for each in JOINS):
-        return join(giver)  # type: ignore[no-any-return]
+    if (word := join_alone(join)) is not None:
+        return word.of(giver)
     if isinstance(join, JoinWord):
-        if not join.joined.operands:
-            return join.of(giver)
         raise ends.fault(f"join={join} names its operands already.", "Write it without them: join=cat(dim=-1).")
     if isinstance(join, str):
         raise ends.fault(f"join is the string {join!r}.", "Write the word itself, as in join=cat, or a function of two values.")

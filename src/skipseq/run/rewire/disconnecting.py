@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from skipseq.declare.containers import has_state
 from skipseq.declare.entries import is_automatic
 from skipseq.declare.words import SaveWord, Word
 from skipseq.errors import WiringError, did_you_mean
@@ -17,7 +18,7 @@ from .ends import Ends, opened_tree, readers_text
 from .meaning import Origin
 from .operands import Kept, reduced
 from .rewriting import Rewriting
-from .tree import Entry, Node, has_state
+from .tree import Entry, Node
 
 __all__ = ["disconnected", "found_edges"]
 

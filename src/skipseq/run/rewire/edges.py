@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from skipseq.declare.constructors import constructor
-from skipseq.declare.containers import inside, is_plain, is_wired
+from skipseq.declare.containers import inside, is_sequence
 from skipseq.declare.words import Called, CallWord, Here, Joined, JoinWord, SaveWord, TakeWord, Via, Word, here, write_options
 from skipseq.flatten import Line
 from skipseq.wiring import Value
@@ -230,7 +230,7 @@ def holds_here(operand: Any) -> bool:
 def opened(module: nn.Module) -> nn.Module | None:
     """The container inside a module, if its inside belongs to the wiring around it."""
     container = inside(module)
-    return container if is_wired(container) or is_plain(container) else None
+    return container if is_sequence(container) else None
 
 
 def skips_of(net: nn.Module) -> Skips:

@@ -215,5 +215,4 @@ def derived(container: Any, children: Mapping[str, nn.Module], inputs: Any, outp
         if isinstance(value, dict | set) and name not in ("_parameters", "_buffers", "_modules"):
             net.__dict__[name] = copy.copy(vars(container)[name])
     net._is_full_backward_hook = container._is_full_backward_hook
-    net.__dict__.pop("_compiled_call_impl", None)
     return net

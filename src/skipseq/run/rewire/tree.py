@@ -13,12 +13,12 @@ from typing import Any
 from torch import nn
 
 from skipseq.declare.compose import grouped
-from skipseq.declare.containers import children_of, inside, is_plain, is_wired
+from skipseq.declare.containers import children_of, has_state, inside, is_sequence
 from skipseq.declare.entries import is_automatic
 from skipseq.declare.words import Called, CallWord, Joined, SaveWord, Via, Word, written_entry
 from skipseq.errors import WiringError
 
-__all__ = ["Entry", "Node", "Reference", "Site", "Tree", "has_state"]
+__all__ = ["Entry", "Node", "Reference", "Site", "Tree"]
 
 
 @dataclass(eq=False, slots=True)
@@ -238,12 +238,7 @@ class Tree:
 
 def opens(module: nn.Module) -> bool:
     """Whether the inside of a module belongs to the wiring around it."""
-    return not isinstance(module, Word) and (is_wired(inside(module)) or is_plain(inside(module)))
-
-
-def has_state(module: nn.Module) -> bool:
-    """Whether a module has keys in a checkpoint."""
-    return any(True for _ in module.parameters()) or any(True for _ in module.buffers())
+    return not isinstance(module, Word) and is_sequence(inside(module))
 
 
 def bound_in(word: nn.Module, key: str) -> dict[str, Any]:

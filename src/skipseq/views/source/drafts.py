@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from skipseq.declare.compose import grouped
-from skipseq.declare.containers import Container, children_of, inside, is_plain, is_wired, keeps_forward
+from skipseq.declare.containers import Container, children_of, has_hooks, has_state, inside, is_plain, is_wired, keeps_forward
 from skipseq.declare.functions import Function
 from skipseq.declare.held import Held
 from skipseq.declare.projection import LazyPadChannels, LazyProjection, PadChannels, Projection
@@ -128,8 +128,7 @@ class Drafts:
             self.fault(path, text, "Write the network before it is wrapped.")
             return
         own = vars(module)
-        hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-        if any(own[name] for name in hooks):
+        if has_hooks(module):
             advice = "Remove them, and register them on the module that the text builds."
             self.fault(path, "has hooks, which the text would lack.", advice)
         if "forward" in own or not (is_plain(module) or (is_wired(module) and keeps_forward(module))):
@@ -355,7 +354,7 @@ def is_container(module: nn.Module) -> bool:
 
 def holds_state(module: nn.Module) -> bool:
     """Whether a checkpoint would hold something of a module."""
-    return any(True for _ in (*module.parameters(), *module.buffers())) or is_container(module)
+    return has_state(module) or is_container(module)
 
 
 def spoken_name(module: nn.Module) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from skipseq.declare.constructors import known_arguments, simple
+from skipseq.declare.containers import has_hooks
 from skipseq.declare.projection import Projection
 
 from .functions import Imports, Unwritable, literal
@@ -92,11 +93,8 @@ def is_frozen(module: nn.Module) -> bool:
 
 def is_watched(module: nn.Module) -> bool:
     """Whether a layer has hooks, which no constructor brings, or a forward of its own."""
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     lazy = module.has_uninitialized_params() if isinstance(module, nn.modules.lazy.LazyModuleMixin) else False
-    return any(
-        "forward" in vars(each) or (not lazy and any(vars(each).get(name) for name in hooks)) for each in module.modules()
-    )
+    return any("forward" in vars(each) or (not lazy and has_hooks(each)) for each in module.modules())
 
 
 def rebuilds(module: nn.Module) -> bool:
