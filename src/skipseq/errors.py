@@ -8,7 +8,8 @@
     ├── DtypeError      (RuntimeError)            a layer receives numbers of another type than its own
     ├── DeviceError     (RuntimeError)            values on different devices meet
     ├── OverwriteError  (RuntimeError)            a value was changed in place before its last reader
-    └── ConversionError (ValueError)              a network cannot be read from, or written as, other code
+    ├── ConversionError (ValueError)              a network cannot be read from, or written as, other code
+    └── FileError       (ValueError)              a file that holds a network cannot be read, or written
 
 Each message has four parts: what was being built, where, what was expected against what was received, and what to
 write instead.
@@ -25,6 +26,7 @@ __all__ = [
     "ConversionError",
     "DeviceError",
     "DtypeError",
+    "FileError",
     "OverwriteError",
     "ShapeError",
     "SkipseqError",
@@ -63,6 +65,40 @@ class WordError(SkipseqError, TypeError):
 
 class ConversionError(SkipseqError, ValueError):
     """A network cannot be read from handwritten code, or written as such."""
+
+
+class FileError(SkipseqError, ValueError):
+    """A file that holds a network cannot be read, or a network cannot be written as one; its parts are fields too.
+
+    Args:
+        file: the name of the file, or what it is: ``the text``.
+        where: the place in it: ``line 4, column 7``, ``byte 16``, ``node 12 'conv0_fwd' (Convolution)``; empty for all of it.
+        problem: what is wrong there, one line.
+        expected: what would be right.
+        received: what stands there, shortened.
+        advice: what to do.
+        action: what was being done with the file.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        where: str,
+        problem: str,
+        expected: str,
+        received: str,
+        advice: str,
+        action: str = "cannot be read as a network",
+    ) -> None:
+        self.file, self.where, self.problem = file, where, problem
+        self.expected, self.received, self.advice, self.action = expected, received, advice, action
+        place = f"{where}: " if where else ""
+        lines = [f"{file} {action}.", f"  {place}{problem}", f"  expected {expected}", f"  received {shortened(received)}"]
+        super().__init__("\n".join([*lines, indented(advice)]))
+
+    def __reduce__(self) -> tuple[type[FileError], tuple[str, ...]]:
+        parts = (self.file, self.where, self.problem, self.expected, self.received, self.advice, self.action)
+        return type(self), parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +186,12 @@ class OverwriteError(ValueFault):
 def indented(text: str) -> str:
     """The text with two blanks before each line."""
     return "\n".join("  " + line for line in text.splitlines())
+
+
+def shortened(text: str, width: int = 120) -> str:
+    """A text of strangers on one line of bounded width, without characters that a terminal would act on."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text[: 2 * width])
+    return shown if len(shown) <= width else shown[: width - 3] + "..."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .functions import Function, written
 
-__all__ = ["Argument", "arguments_of", "constructor", "known_arguments", "simple"]
+__all__ = ["Argument", "arguments_of", "constructor", "known_arguments", "simple", "written_arguments"]
 
 #: Arguments that are given for each dimension, and that one number stands for if all are equal.
 FOR_EACH_DIMENSION = frozenset(
