@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from keyword import iskeyword
 from typing import Any
 
@@ -24,11 +25,15 @@ class Operation:
         name: the name of its result: an identifier that no other operation or input has.
         entry: a layer or a plain function, or a join without operands: ``cat(dim=1)``, ``add()``.
         operands: names of inputs and of earlier operations; a join and a function take numbers too.
+        part: the keys of the parts in which it stands, from the outermost.
+        key: its key there, if it is not its name.
     """
 
     name: str
     entry: Any
     operands: tuple[str | float, ...]
+    part: tuple[str, ...] = ()
+    key: str | None = None
 
 
 def in_words(operations: Sequence[Operation], inputs: Sequence[str], outputs: Sequence[str]) -> Sequential:
@@ -53,7 +58,7 @@ def in_words(operations: Sequence[Operation], inputs: Sequence[str], outputs: Se
     )
 
     A sequence of one input calls it ``"input"``; several keep their names. One result is what the sequence gives, several
-    are its ``outputs=``.
+    are its ``outputs=``. Operations of one part that do not stand in a row stand in the part around it.
 
     Args:
         operations: in an order in which each stands behind those that it reads.
@@ -63,68 +68,138 @@ def in_words(operations: Sequence[Operation], inputs: Sequence[str], outputs: Se
     Raises:
         WiringError: if the names do not fit together.
     """
-    writer = Writer(operations, inputs, outputs)
-    for operation in operations:
-        writer.put(operation)
-    if len(outputs) == 1 and outputs[0] != writer.running:
-        writer.take(outputs[0])
-    named = {"outputs": tuple(map(writer.reference, outputs))} if len(outputs) > 1 else {}
-    return Sequential(*writer.entries, inputs=tuple(inputs) if len(inputs) > 1 else None, **named)
+    operations = in_a_row(operations)
+    # What has to be saved is known when everything was written once.
+    saved = Writer(operations, inputs, outputs, frozenset()).written()[1]
+    return Writer(operations, inputs, outputs, saved).written()[0]
 
 
 class Writer:
-    """Writes the entries of a graph, following the running value."""
+    """Writes the entries of a graph, following the running value; a value is read by its key in its part, else by a label."""
 
-    def __init__(self, operations: Sequence[Operation], inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        self.inputs = tuple(inputs)
+    def __init__(
+        self, operations: Sequence[Operation], inputs: Sequence[str], outputs: Sequence[str], saved: frozenset[str]
+    ) -> None:
+        self.operations, self.inputs, self.outputs, self.saved = operations, tuple(inputs), tuple(outputs), saved
+        self.by_name = {each.name: each for each in operations}
         self.running = self.inputs[0]
-        self.entries: list[Any] = []
-        self.saved = names_to_save(operations, self.inputs, tuple(outputs))
+        self.labels = labels_of(operations, self.inputs)
+        #: The values that were read by a label, and the values that the parts around the next entry receive.
+        self.labelled: set[str] = set()
+        self.received = [self.running]
 
-    def put(self, operation: Operation) -> None:
-        """An operation, behind what makes its operand the running value."""
-        entry, operands = operation.entry, operation.operands
-        joins = isinstance(entry, JoinWord)
-        if operands and self.running not in operands:
-            if joins:
-                self.entries.append(take(entry.of(*self.given(operands))))
-                self.gives(operation)
-                return
-            self.take(next(each for each in operands if isinstance(each, str)))
-        given = self.given(operands) if joins else [self.operand(each) for each in operands]
-        if joins:
-            self.entries.append(entry.of(*without_here(given)))
+    def written(self) -> tuple[Sequential, frozenset[str]]:
+        """The sequence, and the values that were read by a label."""
+        entries: list[Any] = [save(self.labels[self.running])] if self.running in self.saved else []
+        entries += self.entries(self.operations, ())
+        if len(self.outputs) == 1 and self.outputs[0] != self.running:
+            entries.append(self.take(self.outputs[0], ()))
+        named = {"outputs": tuple(self.reference(each, ()) for each in self.outputs)} if len(self.outputs) > 1 else {}
+        several = self.inputs if len(self.inputs) > 1 else None
+        # The names are complete only when everything is saved that is read by a label.
+        whole = Sequential(*entries, inputs=several, **named) if self.labelled <= self.saved else Sequential()
+        return whole, frozenset(self.labelled)
+
+    def entries(self, operations: Sequence[Operation], part: tuple[str, ...]) -> list[Any]:
+        """The entries of the operations that stand in a part, and in the parts inside it."""
+        entries: list[Any] = []
+        for key, group in groupby(operations, lambda each: each.part[len(part)] if len(each.part) > len(part) else None):
+            if key is None:
+                entries += [entry for operation in group for entry in self.put(operation)]
+            else:
+                entries += self.put_part(key, list(group), part)
+        return entries
+
+    def put_part(self, key: str, operations: list[Operation], part: tuple[str, ...]) -> list[Any]:
+        """A part, behind what makes a value that it reads the running one."""
+        given = {each.name for each in operations}
+        outside = [each for operation in operations for each in values(operation) if each not in given]
+        before = [self.take(outside[0], part)] if outside and self.running not in outside else []
+        self.received.append(self.running)
+        inside = Sequential(*self.entries(operations, (*part, key)))
+        self.received.pop()
+        return [*before, (key, inside)]
+
+    def put(self, operation: Operation) -> list[Any]:
+        """An operation, behind what makes its operand the running value, and before the label of its result."""
+        part, operands = operation.part, operation.operands
+        entries: list[Any] = []
+        if isinstance(operation.entry, JoinWord):
+            given = self.given(operands, part)
+            word = operation.entry.of(*(without_here(given) if self.running in operands else given))
+            entries.append(word if self.running in operands else take(word))
         else:
-            written = entry if given == [here] else call(entry, *without_here(given))
-            self.entries.append((operation.name, written) if is_keyed(entry) else written)
-        self.gives(operation)
-
-    def gives(self, operation: Operation) -> None:
-        """The result of an operation runs now, with a label if it is read later and has no key."""
+            if operands and self.running not in operands:
+                entries.append(self.take(values(operation)[0], part))
+            given = [self.operand(each, part) for each in operands]
+            written = operation.entry if given == [here] else call(operation.entry, *without_here(given))
+            entries.append((operation.key or operation.name, written) if is_keyed(operation.entry) else written)
         self.running = operation.name
-        if operation.name in self.saved:
-            self.entries.append(save(operation.name))
+        return [*entries, save(self.labels[operation.name])] if operation.name in self.saved else entries
 
-    def take(self, name: str) -> None:
-        """Another value becomes the running one."""
-        self.entries.append(take(self.reference(name)))
+    def take(self, name: str, part: tuple[str, ...]) -> Any:
+        """The word by which another value becomes the running one."""
+        word = take(self.reference(name, part))
         self.running = name
+        return word
 
-    def given(self, operands: Sequence[str | float]) -> list[Any]:
+    def given(self, operands: Sequence[str | float], part: tuple[str, ...]) -> list[Any]:
         """The operands of a join; a value that stands there twice is the second time behind a layer that changes nothing."""
-        written = map(self.operand, operands)
+        written = [self.operand(each, part) for each in operands]
         again = [isinstance(each, str) and each in operands[:i] for i, each in enumerate(operands)]
         return [via(each, nn.Identity()) if twice else each for each, twice in zip(written, again, strict=True)]
 
-    def operand(self, operand: str | float) -> Any:
+    def operand(self, operand: str | float, part: tuple[str, ...]) -> Any:
         """An operand as it is written where it stands."""
         if not isinstance(operand, str):
             return operand
-        return here if operand == self.running else self.reference(operand)
+        return here if operand == self.running else self.reference(operand, part)
 
-    def reference(self, name: str) -> str:
-        """How a value is named in a sequence."""
-        return "input" if self.inputs == (name,) else name
+    def reference(self, name: str, part: tuple[str, ...]) -> str:
+        """How a value is named in a part."""
+        if name == self.received[-1] and (part or len(self.inputs) == 1):
+            return "input"
+        operation = self.by_name.get(name)
+        if operation is None and len(self.inputs) > 1:
+            return name
+        if operation is not None and operation.part == part and is_keyed(operation.entry) and name not in self.saved:
+            return operation.key or name
+        self.labelled.add(name)
+        return self.labels[name]
+
+
+def labels_of(operations: Sequence[Operation], inputs: tuple[str, ...]) -> dict[str, str]:
+    """A label for each value, which is the key of no layer or part."""
+    keys = {each.key or each.name for each in operations if is_keyed(each.entry)}.union(*(each.part for each in operations))
+    taken = keys.union(inputs, (each.name for each in operations))
+    labels = {}
+    for name in [*inputs, *(each.name for each in operations)]:
+        labels[name] = name if name not in keys else free_name(f"{name}_value", taken)
+        taken.add(labels[name])
+    return labels
+
+
+def values(operation: Operation) -> list[str]:
+    """The names that an operation reads."""
+    return [each for each in operation.operands if isinstance(each, str)]
+
+
+def in_a_row(operations: Sequence[Operation]) -> list[Operation]:
+    """The operations, those of a part that is left and entered again moved into the part around it."""
+    entered: list[tuple[str, ...]] = []
+    before: tuple[str, ...] = ()
+    for operation in operations:
+        entered += [operation.part[:i] for i in range(1, len(operation.part) + 1) if before[:i] != operation.part[:i]]
+        before = operation.part
+    broken = {part for part in entered if entered.count(part) > 1}
+    if not broken:
+        return list(operations)
+    return in_a_row([replace(each, part=without(each.part, broken), key=None) for each in operations])
+
+
+def without(part: tuple[str, ...], broken: set[tuple[str, ...]]) -> tuple[str, ...]:
+    """The path of a part without the parts that are broken."""
+    return tuple(key for i, key in enumerate(part, 1) if part[:i] not in broken)
 
 
 def without_here(operands: list[Any]) -> list[Any]:
@@ -135,20 +210,6 @@ def without_here(operands: list[Any]) -> list[Any]:
 def is_keyed(entry: Any) -> bool:
     """Whether an entry has a key under which its result is known: a layer or a function, no word."""
     return not isinstance(entry, JoinWord | PickWord)
-
-
-def names_to_save(operations: Sequence[Operation], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> set[str]:
-    """The results of words that are read when something else runs, or that are outputs by name."""
-    words = {each.name for each in operations if not is_keyed(each.entry)}
-    saved = {each for each in outputs if each in words and len(outputs) > 1}
-    running = inputs[0]
-    for operation in operations:
-        read = [each for each in operation.operands if isinstance(each, str)]
-        saved.update(each for each in read if each in words and each != running)
-        running = operation.name
-    if outputs[0] in words and outputs[0] != running:
-        saved.add(outputs[0])
-    return saved
 
 
 def free_name(wanted: str, taken: Iterable[str]) -> str:
