@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from skipseq import Sequential, add, here, pick, save, take
+from skipseq import Sequential, add, call, here, pick, save, take
 from skipseq.errors import CallError, ShapeError
 
 
@@ -115,3 +115,13 @@ def test_what_is_made_of_a_compiled_network_is_not_the_compiled_network() -> Non
     assert torch.equal(net.upto("first")(value), net.first(value))
     assert torch.equal(net[:1](value), net.first(value))
     assert torch.equal(net.with_outputs("second")(value), net.second(net.first(value)))
+
+
+def test_the_running_value_may_stand_in_a_keyword_of_an_inner_call() -> None:
+    def scaled(value: torch.Tensor, *, factor: torch.Tensor) -> torch.Tensor:
+        return value * factor
+
+    net = Sequential(nn.Linear(4, 4), save("a"), nn.Tanh(), add("a", call(scaled, "input", factor=here)))
+    x = torch.randn(2, 4)
+    a = net[0](x)
+    torch.testing.assert_close(net(x), a + x * a.tanh())

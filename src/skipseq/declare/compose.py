@@ -5,7 +5,7 @@ Names are resolved here and nowhere else, once, when a tree is put together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from keyword import iskeyword
@@ -219,7 +219,7 @@ class Composer(Scope):
         # One operand alone comes behind the running value; with none, the running value is the operand.
         if len(takes) <= 1 and here not in placed:
             takes = [self.running, *takes]
-        elif here not in flat(placed):
+        elif here not in words.operands_in(placed):
             text = words.write_call(written, word.called, word, constructor)
             placed_first = replace(word.called, operands=(here, *word.called.operands))
             self.no_place_for_running(text, words.write_call(written, placed_first, word, constructor))
@@ -393,7 +393,7 @@ class Composer(Scope):
                 f"Write {joined.operator}('label'). A join without operands is for join= of the blocks.",
             )
             return False
-        if len(joined.operands) > 1 and here not in flat(joined.operands):
+        if len(joined.operands) > 1 and here not in words.operands_in(joined.operands):
             placed_first = replace(joined, operands=(here, *joined.operands))
             self.no_place_for_running(word.written(constructor), words.write(placed_first, word, constructor))
         self.check_operands(joined)
@@ -462,15 +462,3 @@ def works_in_place(module: nn.Module) -> bool:
             function = function.func
         return bool(keywords.get("inplace")) or is_named_in_place(function)
     return getattr(module, "inplace", False) is True
-
-
-def flat(operands: Iterable[words.Operand]) -> list[words.Operand]:
-    """The operands and what they are made of."""
-    found: list[words.Operand] = []
-    for operand in operands:
-        found.append(operand)
-        if isinstance(operand, Via):
-            found += flat((operand.base,))
-        elif isinstance(operand, Joined | Called):
-            found += flat(operand.operands)
-    return found

@@ -83,7 +83,7 @@ def known_arguments(module: nn.Module) -> list[Argument] | None:
             continue
         required = parameter.default is parameter.empty
         usual = not required and is_default(module, parameter, value)
-        by_position = by_position and required
+        by_position = by_position and required and parameter.kind is not parameter.KEYWORD_ONLY
         arguments.append(Argument(parameter.name, value, usual, by_position))
     return arguments
 

@@ -7,7 +7,7 @@ one list, and the operands refer to them by their keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import isfinite
 from types import EllipsisType
@@ -35,6 +35,7 @@ __all__ = [
     "Word",
     "describe",
     "here",
+    "operands_in",
     "written_entry",
 ]
 
@@ -109,8 +110,7 @@ class Word(nn.Module):
 
     def references(self) -> Iterator[str]:
         """The names that this word reads."""
-        for operand in self.operands():
-            yield from names_in(operand)
+        yield from (each for each in operands_in(self.operands()) if isinstance(each, str))
 
     def operands(self) -> tuple[Operand, ...]:
         """What this word reads, as data."""
@@ -376,18 +376,16 @@ def describe(thing: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def names_in(operand: Operand) -> Iterator[str]:
-    """The references inside an operand."""
-    if isinstance(operand, str):
+def operands_in(operands: Iterable[Operand]) -> Iterator[Operand]:
+    """The operands and what they are made of, in the order in which they are written."""
+    for operand in operands:
         yield operand
-    elif isinstance(operand, Via):
-        yield from names_in(operand.base)
-    elif isinstance(operand, Joined | Called):
-        for inner in operand.operands:
-            yield from names_in(inner)
-        if isinstance(operand, Called):
-            for _, inner in operand.named:
-                yield from names_in(inner)
+        if isinstance(operand, Via):
+            yield from operands_in((operand.base,))
+        elif isinstance(operand, Joined | Called):
+            yield from operands_in(operand.operands)
+            if isinstance(operand, Called):
+                yield from operands_in(inner for _, inner in operand.named)
 
 
 def rename_in(operand: Any, rename: Callable[[str], str]) -> Any:

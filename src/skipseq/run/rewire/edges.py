@@ -9,7 +9,19 @@ from torch import nn
 
 from skipseq.declare.constructors import constructor
 from skipseq.declare.containers import inside, is_sequence
-from skipseq.declare.words import Called, CallWord, Here, Joined, JoinWord, SaveWord, TakeWord, Via, Word, here, write_options
+from skipseq.declare.words import (
+    Called,
+    CallWord,
+    Joined,
+    JoinWord,
+    SaveWord,
+    TakeWord,
+    Via,
+    Word,
+    here,
+    operands_in,
+    write_options,
+)
 from skipseq.flatten import Line
 from skipseq.wiring import Value
 
@@ -190,7 +202,7 @@ def reads_of(word: Word) -> Iterator[Read]:
             yield from reads_in(operand, word, (), name)
     elif isinstance(word, JoinWord):
         operands = word.joined.operands
-        running = next((i for i, each in enumerate(operands) if holds_here(each)), -1)
+        running = next((i for i, each in enumerate(operands) if here in operands_in((each,))), -1)
         for i, operand in enumerate(operands):
             yield from reads_in(operand, word, (), "before" if i < running else "behind")
     elif isinstance(word, TakeWord):
@@ -215,16 +227,6 @@ def layer_text(word: Word, key: str) -> str:
     layer = word._modules[key]
     assert layer is not None
     return constructor(layer)
-
-
-def holds_here(operand: Any) -> bool:
-    """Whether the running value is in an operand."""
-    if isinstance(operand, Via):
-        return holds_here(operand.base)
-    if isinstance(operand, Joined | Called):
-        named = [each for _, each in operand.named] if isinstance(operand, Called) else []
-        return any(holds_here(each) for each in (*operand.operands, *named))
-    return isinstance(operand, Here)
 
 
 def opened(module: nn.Module) -> nn.Module | None:

@@ -15,7 +15,7 @@ from torch import nn
 from skipseq.declare.compose import grouped
 from skipseq.declare.containers import children_of, has_state, inside, is_sequence
 from skipseq.declare.entries import is_automatic
-from skipseq.declare.words import Called, CallWord, Joined, SaveWord, Via, Word, written_entry
+from skipseq.declare.words import Called, CallWord, SaveWord, Word, operands_in, written_entry
 from skipseq.errors import WiringError
 
 __all__ = ["Entry", "Node", "Reference", "Site", "Tree"]
@@ -244,17 +244,8 @@ def opens(module: nn.Module) -> bool:
 def bound_in(word: nn.Module, key: str) -> dict[str, Any]:
     """The needs that a word gives by name to a layer of its own."""
     assert isinstance(word, Word)
-    waiting = list(word.operands())
-    while waiting:
-        operand = waiting.pop()
-        if isinstance(operand, Called) and operand.layer == key:
-            return dict(operand.named)
-        if isinstance(operand, Via):
-            waiting.append(operand.base)
-        elif isinstance(operand, Joined | Called):
-            waiting += operand.operands
-            waiting += [each for _, each in operand.named] if isinstance(operand, Called) else []
-    return {}
+    called = (each for each in operands_in(word.operands()) if isinstance(each, Called) and each.layer == key)
+    return next((dict(each.named) for each in called), {})
 
 
 def written(node: Node, entry: Entry) -> str:
