@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, count, groupby
 from keyword import iskeyword
 from typing import Any
 
@@ -14,7 +15,7 @@ from skipseq.declare.vocabulary import call, here, save, take, via
 from skipseq.declare.words import JoinWord, PickWord
 from skipseq.run import Sequential
 
-__all__ = ["Operation", "free_name", "in_words"]
+__all__ = ["Operation", "free_name", "in_a_row", "in_words", "is_keyed"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +59,8 @@ def in_words(operations: Sequence[Operation], inputs: Sequence[str], outputs: Se
     )
 
     A sequence of one input calls it ``"input"``; several keep their names. One result is what the sequence gives, several
-    are its ``outputs=``. Operations of one part that do not stand in a row stand in the part around it.
+    are its ``outputs=``. Operations of one part that do not stand in a row stand in the part around it, with its key before
+    theirs.
 
     Args:
         operations: in an order in which each stands behind those that it reads.
@@ -163,7 +165,9 @@ class Writer:
         if operation is None and len(self.inputs) > 1:
             return name
         if operation is not None and operation.part == part and is_keyed(operation.entry) and name not in self.saved:
-            return operation.key or name
+            key = operation.key or name
+            if not key.isdigit():  # a number means another layer when one is inserted
+                return key
         self.labelled.add(name)
         return self.labels[name]
 
@@ -186,20 +190,29 @@ def values(operation: Operation) -> list[str]:
 
 def in_a_row(operations: Sequence[Operation]) -> list[Operation]:
     """The operations, those of a part that is left and entered again moved into the part around it."""
-    entered: list[tuple[str, ...]] = []
+    entered: Counter[tuple[str, ...]] = Counter()
     before: tuple[str, ...] = ()
     for operation in operations:
-        entered += [operation.part[:i] for i in range(1, len(operation.part) + 1) if before[:i] != operation.part[:i]]
+        entered.update(operation.part[:i] for i in range(1, len(operation.part) + 1) if before[:i] != operation.part[:i])
         before = operation.part
-    broken = {part for part in entered if entered.count(part) > 1}
+    broken = {part for part, times in entered.items() if times > 1}
     if not broken:
         return list(operations)
-    return in_a_row([replace(each, part=without(each.part, broken), key=None) for each in operations])
+    return in_a_row([moved(each, broken) for each in operations])
 
 
-def without(part: tuple[str, ...], broken: set[tuple[str, ...]]) -> tuple[str, ...]:
-    """The path of a part without the parts that are broken."""
-    return tuple(key for i, key in enumerate(part, 1) if part[:i] not in broken)
+def moved(operation: Operation, broken: set[tuple[str, ...]]) -> Operation:
+    """An operation outside of the parts that are broken; what stood in them has their keys before its own: ``encoder_0``."""
+    part: list[str] = []
+    before = ""
+    for i, key in enumerate(operation.part, 1):
+        if operation.part[:i] in broken:
+            before += f"{key}_"
+        else:
+            part.append(before + key)
+            before = ""
+    key = operation.key if operation.key is None else before + operation.key
+    return replace(operation, part=tuple(part), key=key)
 
 
 def without_here(operands: list[Any]) -> list[Any]:
@@ -212,7 +225,11 @@ def is_keyed(entry: Any) -> bool:
     return not isinstance(entry, JoinWord | PickWord)
 
 
-def free_name(wanted: str, taken: Iterable[str]) -> str:
+#: Names that mean something else in a sequence, or are attributes of every module.
+RESERVED = frozenset({"input", "self", *dir(nn.Sequential)})
+
+
+def free_name(wanted: str, taken: Container[str]) -> str:
     """A name like the wanted one that can be a key and a label, and is not taken: ``conv``, then ``conv_2``.
 
     >>> from skipseq.bridges.graph import free_name
@@ -221,10 +238,5 @@ def free_name(wanted: str, taken: Iterable[str]) -> str:
     """
     name = "".join(letter if letter.isascii() and (letter.isalnum() or letter == "_") else "_" for letter in wanted)
     name = name if name.isidentifier() else f"_{name}" if name else "layer"
-    used = {*taken, "input", "output", "self", *dir(nn.Sequential)}
-    if name not in used and not iskeyword(name):
-        return name
-    number = 2
-    while f"{name}_{number}" in used:
-        number += 1
-    return f"{name}_{number}"
+    candidates = chain([name], (f"{name}_{number}" for number in count(2)))
+    return next(each for each in candidates if each not in taken and each not in RESERVED and not iskeyword(each))

@@ -187,7 +187,8 @@ def argument_of(module: nn.Module, name: str) -> Any:
 
 def simple(name: str, value: Any) -> Any:
     """A value as one would write it: one number for all dimensions, whole numbers without a point."""
-    if isinstance(value, tuple) and value and (name in FOR_EACH_DIMENSION or len(value) == 1) and len(set(value)) == 1:
+    same = isinstance(value, tuple) and value and value.count(value[0]) == len(value)
+    if same and (name in FOR_EACH_DIMENSION or len(value) == 1):
         value = value[0]
     return int(value) if isinstance(value, float) and name == "scale_factor" and value.is_integer() else value
 
