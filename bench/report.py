@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+import files
 import memory
 import overhead
 import scale
@@ -25,7 +26,7 @@ __all__ = ["describe_machine", "replace_table"]
 README = Path(__file__).with_name("README.md")
 PACKAGES = (
     *("skipseq", "torch", "torch-circuit", "torchresidual", "torchgpipe", "torch-geometric", "tensordict"),
-    *("fastai", "monai", "pytorch-symbolic"),
+    *("fastai", "monai", "pytorch-symbolic", "safetensors"),
 )
 
 
@@ -42,6 +43,7 @@ def measure_tables() -> Iterable[tuple[str, str]]:
     yield "overhead", overhead.format_rows(overhead.run(rounds=400))
     yield "memory", memory.format_rows(memory.run(size=128, width=16))
     yield "scale", scale.format_rows(scale.run(scale.SIZES, repeat=3))
+    yield "files", files.format_rows(files.run(megabytes=100, repeat=5))
 
 
 def replace_table(text: str, name: str, table: str) -> str:

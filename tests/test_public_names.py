@@ -12,7 +12,20 @@ from skipseq import errors
 
 SOURCES = sorted(Path(skipseq.__file__).parent.rglob("*.py"))
 
-NAMES = {"Branches", "DenseBlock", "Grid", "Residual", "Sequential", "UNet", "from_forward", "mirror", "trace"}
+NAMES = {
+    "Branches",
+    "DenseBlock",
+    "Grid",
+    "Residual",
+    "Sequential",
+    "UNet",
+    "from_darknet",
+    "from_forward",
+    "from_gluon",
+    "from_yolo",
+    "mirror",
+    "trace",
+}
 WORDS = {"add", "call", "cat", "here", "mul", "pick", "save", "sub", "take", "via"}
 
 

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 # The names are imported when they are first used: the command line can then answer without torch, which takes seconds.
 if TYPE_CHECKING:
     from skipseq.blocks import Branches, DenseBlock, Grid, Residual, UNet
+    from skipseq.bridges.darknet import from_darknet
     from skipseq.bridges.forward.trace import from_forward, trace
+    from skipseq.bridges.gluon import from_gluon
+    from skipseq.bridges.yolo import from_yolo
     from skipseq.declare.mirror import mirror
     from skipseq.declare.vocabulary import add, call, cat, here, mul, pick, save, sub, take, via
     from skipseq.run import Sequential
@@ -21,7 +24,10 @@ __all__ = [
     "add",
     "call",
     "cat",
+    "from_darknet",
     "from_forward",
+    "from_gluon",
+    "from_yolo",
     "here",
     "mirror",
     "mul",
@@ -36,7 +42,10 @@ __all__ = [
 #: The modules that hold the names.
 _HOMES = {
     "skipseq.blocks": ("Branches", "DenseBlock", "Grid", "Residual", "UNet"),
+    "skipseq.bridges.darknet": ("from_darknet",),
     "skipseq.bridges.forward.trace": ("from_forward", "trace"),
+    "skipseq.bridges.gluon": ("from_gluon",),
+    "skipseq.bridges.yolo": ("from_yolo",),
     "skipseq.declare.mirror": ("mirror",),
     "skipseq.declare.vocabulary": ("add", "call", "cat", "here", "mul", "pick", "save", "sub", "take", "via"),
     "skipseq.run": ("Sequential",),

@@ -211,8 +211,7 @@ def moved(operation: Operation, broken: set[tuple[str, ...]]) -> Operation:
         else:
             part.append(before + key)
             before = ""
-    key = operation.key if operation.key is None else before + operation.key
-    return replace(operation, part=tuple(part), key=key)
+    return replace(operation, part=tuple(part), key=None if operation.key is None else before + operation.key)
 
 
 def without_here(operands: list[Any]) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 import webbrowser
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +14,9 @@ import typer
 from rich.console import Console
 
 from .inputs import examples_of, given_to, listed, read_inputs
-from .load import Loaded, load
+from .load import Loaded
+from .options import Debug, Inputs, Json, Modules, Network, NetworkFile, PythonFile, Weights
+from .stored import Target, verify_ending
 from .told import UsageError, guarded, print_json
 
 if TYPE_CHECKING:
@@ -32,31 +33,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Target = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE.PY:NAME",
-        help="A network, or a function or class that gives one when called without arguments. "
-        "The name may be dotted, and left out where a file holds only one network. package.module:name works too.",
-        show_default=False,
-    ),
-]
-Inputs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input",
-        "-i",
-        metavar="SHAPE",
-        help="The shape of an input: 1,3,256,256; N,3,256,256 for a batch of any size; by name x=1,3,64,64; "
-        "with a dtype 1,128:int64. Once for each input.",
-    ),
-]
-PythonFile = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="The file to write; without it, the text is printed.")
-]
-Json = Annotated[bool, typer.Option("--json", metavar=" ", help="Print JSON, errors too.")]
-Debug = Annotated[bool, typer.Option("--debug", metavar=" ", help="Show the traceback of an error.")]
 
 
 def print_version(wanted: bool) -> None:
@@ -86,16 +62,21 @@ def skipseq(
     skipseq page model.py:net --open                    a page to click through
     skipseq source model.py:net -o net.py               the same network in plain PyTorch
     skipseq convert model.py:MyModel -o net.py          a handwritten network in words
+    skipseq convert yolov3.cfg -o yolov3.yaml           from one format to another
     skipseq demo                                        restore a noisy photo
 
-    The exit status is 0 if all is well, 1 if something is wrong with the network, and 2 if something was typed wrong.
+    Each takes files that hold a network too: skipseq check net.yaml --input 1,3,256,256
+
+    The exit status is 0 if all is well, 1 if something is wrong with the network or its file, 2 if something was typed wrong.
     """
 
 
 @app.command()
 def check(
-    target: Target,
+    target: Network,
     inputs: Inputs = None,
+    weights: Weights = None,
+    modules: Modules = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -108,9 +89,11 @@ def check(
     skipseq check model.py:net --input N,3,256,256       a batch of any size
     skipseq check model.py:net -i x=1,3,64,64 -i t=1     several inputs, by name
     skipseq check model.py:net -i 1,3,64,64 --json       for a script
+    skipseq check net.yaml -i 1,3,64,64                  a network in a file
+    skipseq check net-symbol.json --weights net-0000.params -i 1,3,64,64
     """
     with guarded(as_json, debug):
-        loaded, given = opened(target, inputs)
+        loaded, given = opened(Target(target, weights, modules or ()), inputs)
         if not given:
             tell_wiring(loaded.net, as_json)
             return
@@ -136,16 +119,24 @@ def tell_wiring(net: Sequential, as_json: bool) -> None:
 
 
 @app.command()
-def summary(target: Target, inputs: Inputs = None, as_json: Json = False, debug: Debug = False) -> None:
+def summary(
+    target: Network,
+    inputs: Inputs = None,
+    weights: Weights = None,
+    modules: Modules = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Print a table of the layers, with shapes, parameters, memory, and the skips as lines beside it.
 
     Examples:
     skipseq summary model.py:net
     skipseq summary model.py:net --input N,3,256,256
     skipseq summary model.py:net --input 1,3,256,256 --json
+    skipseq summary yolov3.cfg --input 1,3,416,416
     """
     with guarded(as_json, debug):
-        loaded, given = opened(target, inputs)
+        loaded, given = opened(Target(target, weights, modules or ()), inputs)
         if given:
             loaded.net.check(given, materialise=True)  # lazy layers get the parameters that are to be counted
         made = loaded.net.summary(given or ...)
@@ -168,8 +159,10 @@ class Format(StrEnum):
 
 @app.command()
 def draw(
-    target: Target,
+    target: Network,
     inputs: Inputs = None,
+    weights: Weights = None,
+    modules: Modules = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="The file: .svg, .dot, .mmd or .png.")
     ] = None,
@@ -190,7 +183,7 @@ def draw(
         format = format_of(output, format)
         if output is None and format is Format.png and (as_json or sys.stdout.isatty()):
             raise UsageError("a PNG is not text.\n  Write it to a file: -o net.png")
-        loaded, given = opened(target, inputs)
+        loaded, given = opened(Target(target, weights, modules or ()), inputs)
         drawing = loaded.net.draw(given or ...)
         if output is not None:
             drawing.save(output)
@@ -224,8 +217,10 @@ def drawn(drawing: Drawing, format: Format) -> str:
 
 @app.command()
 def page(
-    target: Target,
+    target: Network,
     inputs: Inputs = None,
+    weights: Weights = None,
+    modules: Modules = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="The file; NAME.html without it.")
     ] = None,
@@ -242,7 +237,7 @@ def page(
     with guarded(as_json, debug):
         if output is not None:
             verify_writable(output)
-        loaded, given = opened(target, inputs)
+        loaded, given = opened(Target(target, weights, modules or ()), inputs)
         output = output or Path(f"{loaded.name}.html")
         verify_writable(output)
         loaded.net.page(given or ...).save(output)
@@ -253,8 +248,10 @@ def page(
 
 @app.command()
 def source(
-    target: Target,
+    target: Network,
     inputs: Inputs = None,
+    weights: Weights = None,
+    modules: Modules = None,
     output: PythonFile = None,
     name: Annotated[str | None, typer.Option(metavar="CLASS", help="The name of the class.", show_default=False)] = None,
     as_json: Json = False,
@@ -271,33 +268,57 @@ def source(
     with guarded(as_json, debug):
         if name is not None and (not name.isidentifier() or iskeyword(name)):
             raise UsageError(f"{name!r} cannot be the name of a class.\n  Write a name of letters and digits: --name UNet")
-        tell_file(converted(target, inputs, output).net.source(name).text, output, as_json)
+        made = converted(Target(target, weights, modules or ()), inputs, output)
+        tell_file(made.net.source(name).text, output, as_json)
 
 
 @app.command()
 def convert(
-    target: Target,
+    target: Network,
     inputs: Inputs = None,
-    output: PythonFile = None,
+    weights: Weights = None,
+    modules: Modules = None,
+    output: NetworkFile = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write a handwritten network in words: its layers under their own names, its joins as cat and add.
+    """Write a network in another format: as Python in words, as YAML, or in one file with its weights.
 
-    The file builds the network with new weights; the checkpoints of the old one load into it. --input gives an example
-    where the forward looks at the sizes of its inputs.
+    A handwritten network keeps the names of its layers; its joins become cat and add.
+    --input gives an example where its forward looks at the sizes of its inputs.
+
+    Files that hold a network: .yaml of skipseq and of YOLO, .safetensors,
+    .cfg with .weights of Darknet, .json with .params of Gluon.
+
+    Python and YAML build the network with new weights; checkpoints of the old one
+    load into it. A .safetensors file keeps the weights.
 
     Examples:
     skipseq convert model.py:MyUNet
     skipseq convert torchvision.models:resnet18 -o resnet.py
     skipseq convert model.py:MyUNet --input 1,3,256,256
+    skipseq convert model.py:net -o net.safetensors      keeps the weights
+    skipseq convert yolov3.cfg --weights yolov3.weights -o yolov3.safetensors
+    skipseq convert net-symbol.json --weights net-0000.params -o net.yaml
     """
     with guarded(as_json, debug):
-        loaded = converted(target, inputs, output)
-        from skipseq.bridges.words_file import words_file
-
+        if output is not None:
+            verify_ending(output)
+        typed = Target(target, weights, modules or ())
+        loaded = converted(typed, inputs, output)
         name = loaded.name if loaded.name.isidentifier() and loaded.name.islower() else "net"
-        tell_file(words_file(loaded.net, name), output, as_json)
+        if output is None:
+            from skipseq.bridges.words_file import words_file
+
+            tell_file(words_file(loaded.net, name), None, as_json)
+            return
+        from skipseq.bridges.files import holds_weights, write_network
+
+        write_network(loaded.net, output, name)
+        if typed.has_weights and not holds_weights(output):
+            kept = output.with_suffix(".safetensors")
+            print(f"Note: {output.name} is without the weights. They would be in -o {kept}", file=sys.stderr)
+        tell_written(output, as_json)
 
 
 @app.command()
@@ -336,7 +357,7 @@ def verify_writable(path: Path) -> None:
         raise UsageError(f"there is no folder {path.parent} to write {path.name} into.\n  Make it: mkdir -p {path.parent}")
 
 
-def converted(target: str, inputs: list[str] | None, output: Path | None) -> Loaded:
+def converted(target: Target, inputs: list[str] | None, output: Path | None) -> Loaded:
     """The network, which may be handwritten; its inputs are an example for those whose forward looks at sizes."""
     if output is not None:
         verify_writable(output)
@@ -348,12 +369,7 @@ def converted(target: str, inputs: list[str] | None, output: Path | None) -> Loa
         in_order, by_name = examples_of(typed, next((each.device for each in module.parameters()), "cpu"))
         return from_forward(module, *in_order, **by_name)
 
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        loaded = load(target, in_words)
-    for each in told:
-        print(f"Note: {each.message}", file=sys.stderr)
-    return loaded
+    return target.load(in_words)
 
 
 def tell_file(text: str, output: Path | None, as_json: bool) -> None:
@@ -369,10 +385,10 @@ def tell_file(text: str, output: Path | None, as_json: bool) -> None:
         print(text, end="")
 
 
-def opened(target: str, inputs: list[str] | None) -> tuple[Loaded, dict[str, Any]]:
+def opened(target: Target, inputs: list[str] | None) -> tuple[Loaded, dict[str, Any]]:
     """The network, and its inputs by name; what was typed is read before the file, which may take long."""
     typed = read_inputs(inputs or ())
-    loaded = load(target)
+    loaded = target.load()
     device = next((each.device for each in loaded.net.parameters()), "cpu")
     return loaded, given_to(loaded.net.wiring, typed, device) if typed else {}
 

@@ -17,12 +17,12 @@ from skipseq.views.ablation.ablation import Ablation
 from .rewire import ablating, ablation, checkpoints, connecting, difference, disconnecting, edges, moving
 from .rewire.difference import Diff
 from .rewire.skips import Skips
-from .viewed import Viewed
+from .stored import Stored
 
 __all__ = ["Rewired"]
 
 
-class Rewired(Viewed):
+class Rewired(Stored):
     """What :class:`skipseq.Sequential` is to somebody who tries other skips.
 
     The methods return a new network and leave this one as it is. Both share their layers, so training one trains the

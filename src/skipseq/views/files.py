@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["FONTS", "fonts_found", "painter", "png_of", "save_as", "write_whole"]
+__all__ = ["FONTS", "fonts_found", "painter", "png_of", "replacing", "save_as", "write_whole"]
 
 #: Fonts of about the same width, the first that is there.
 FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
@@ -74,14 +78,46 @@ def fonts_found() -> bool:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file beside its place and then moves it there."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of the old one when all of it is on the disk: who looks sees the old or the new.
+
+    A link stays, and what it leads to is replaced. An old file keeps its permissions, and one that may not be written is not.
+    What is no file, a pipe or ``/dev/stdout``, is written as it is.
+    """
+    place = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        with open(path, "wb") as file:
+            yield file
+        return
+    mode = mode_of(place)
+    handle, beside = tempfile.mkstemp(dir=place.parent, prefix=f"{place.name[:64]}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(beside, 0o666 & ~mask)
-        os.replace(beside, path)
+            yield file
+            file.flush()
+            os.chmod(beside, mode)
+            os.fsync(file.fileno())
+        os.replace(beside, place)
     except BaseException:
-        os.unlink(beside)
+        Path(beside).unlink(missing_ok=True)
         raise
+
+
+def mode_of(place: Path) -> int:
+    """The permissions that a file has, or that a new one gets.
+
+    Raises:
+        PermissionError: if there is a file that may not be written.
+    """
+    if place.exists():
+        if not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+        return stat.S_IMODE(place.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

@@ -26,7 +26,16 @@ from skipseq.declare.words import CallWord, SaveWord, Word, write_call
 from skipseq.errors import WiringError
 from skipseq.wiring import Wiring
 
-__all__ = ["Written", "find_skips", "format_sequence", "part_place"]
+__all__ = [
+    "Written",
+    "class_name",
+    "entries_in",
+    "find_skips",
+    "format_sequence",
+    "is_as_written",
+    "numbered_entries",
+    "part_place",
+]
 
 INDENT = "    "
 
@@ -177,19 +186,26 @@ def ended(lines: list[Line]) -> list[Line]:
 
 def entries_lines(module: nn.Module, place: str, expand: bool, shown: set[int | str] | None = None) -> list[EntryLines]:
     """The entries of a container; of those that are not among the numbers and keys to be shown, without lines."""
-    children = children_of(module)
-    keys = number([(None if is_automatic(key, child) else key, child) for key, child in children.items()])
-    renamed = dict(zip(children, keys, strict=True))
     found = []
-    for index, entry in enumerate(grouped(children)):
-        key, child = entry[-1]
+    for index, (numbered, entry) in enumerate(numbered_entries(module)):
+        key = entry[-1][0]
         lines = []
         if shown is None or index in shown or key in shown:
             lines = entry_lines(entry, place + part_place(key, index), expand)
             # The output of an entry is born on its last line, and a word reads on its only one.
             lines[-1].place = f"{place}[{index}]"
-        found.append(EntryLines(key, is_automatic(key, child) and renamed[key] == key, lines))
+        found.append(EntryLines(key, numbered, lines))
     return found
+
+
+def numbered_entries(module: nn.Module) -> Iterator[tuple[bool, list[tuple[str, nn.Module]]]]:
+    """The entries of a container, each a layer, a word, or a call with its layer; and whether the numbering gives its key."""
+    children = children_of(module)
+    keys = number([(None if is_automatic(key, child) else key, child) for key, child in children.items()])
+    renamed = dict(zip(children, keys, strict=True))
+    for entry in grouped(children):
+        key, child = entry[-1]
+        yield is_automatic(key, child) and renamed[key] == key, entry
 
 
 def entry_lines(entry: list[tuple[str, nn.Module]], place: str, expand: bool) -> list[Line]:
