@@ -16,6 +16,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 # Tests run in several processes at once; threads in each of them would only get in each other's way.
 torch.set_num_threads(1)
 
+# Beside the data stand the scripts that made it, which need the other programs.
+collect_ignore = ["data"]
+
 
 def pytest_report_header() -> str:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
