@@ -357,7 +357,7 @@ def test_a_file_for_the_first_sections(tmp_path: Path) -> None:
     assert not torch.equal(net.conv_6.conv.weight, reference.weights[6, "weights"])
     assert net.conv_6.conv.weight.abs().sum() > 0
     assert net.conv_6.norm.running_var.tolist() == [1] * 10
-    with pytest.raises(ValueError, match=r"layers=99: expected a whole number from 1 to 15"):
+    with pytest.raises(FileError, match=r"expected a whole number from 1 to 15"):
         read(tmp_path, text, whole, layers=99)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -209,15 +211,35 @@ def test_a_network_without_weights_has_a_file_of_a_header(tmp_path: Path) -> Non
     (tmp_path / "net.weights").write_bytes(HEADER)
     assert len(from_darknet(text + "\n", tmp_path / "net.weights")) == 1
     assert "byte 18: The header is cut off." in refusal(text, HEADER[:18], tmp_path)
-    with pytest.raises(ValueError, match="pass both, or none of them"):
+    with pytest.raises(FileError, match="Pass both, or none of them"):
         from_darknet(text + "\n", layers=1)
 
 
-def test_a_missing_file_is_the_error_of_the_system(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        from_darknet(tmp_path / "none.cfg")
-    with pytest.raises(FileNotFoundError):
-        from_darknet(SMALL, tmp_path / "none.weights")
+@pytest.mark.parametrize("layers", [0, 2, -1, True, 1.0, "1"])
+def test_a_number_of_sections_that_is_none(tmp_path: Path, layers: Any) -> None:
+    (tmp_path / "net.weights").write_bytes(HEADER)
+    with pytest.raises(FileError, match="expected a whole number from 1 to 1, the number of sections") as caught:
+        from_darknet(f"{NET}[maxpool]\nsize=2\nstride=2\n", tmp_path / "net.weights", layers=layers)
+    assert caught.value.received == f"layers={layers!r}"
+
+
+def test_a_missing_file_is_an_error_of_the_file(tmp_path: Path) -> None:
+    for files in ((tmp_path / "none.cfg",), (SMALL, tmp_path / "none.weights")):
+        with pytest.raises(FileError, match="There is no file to read") as caught:
+            from_darknet(*files)
+        assert caught.value.file == str(files[-1])
+        assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(FileError, match="a folder, a pipe or a device"):
+            from_darknet(path)
+        with pytest.raises(FileError, match="a folder, a pipe or a device"):
+            from_darknet(SMALL, path)
+    with pytest.raises(FileError, match="null"):
+        from_darknet("a\0b")
 
 
 def test_layers_refuse_what_they_cannot_be() -> None:

@@ -21,7 +21,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor, nn
 
-from skipseq import Sequential, add, save
+from skipseq import Sequential, add, here, save, sub, take
 from skipseq.declare.words import Word
 from skipseq.views.source.source import Source
 
@@ -424,3 +424,17 @@ def note_alive(seen: Any, outputs: Any, *_: Any) -> None:
 
 def note_output(seen: Any, outputs: Any, _module: Any, _given: Any, output: Any) -> None:
     outputs += [(f"call {len(seen)}, {k}", weakref.ref(tensor)) for k, tensor in enumerate(tensors(output))]
+
+
+def test_layers_that_a_part_is_given_are_built_before_it() -> None:
+    """They stand in the root again, behind the part, under keys that have no attribute yet where the part is built."""
+    first, second = nn.Flatten(), nn.Linear(5, 5)
+    part = Sequential(first, second, save("v"))
+    net = Sequential(("part", part), take("d"), ("x", first), ("y", second), sub("v", here), inputs=("c", "d"))
+    known: dict[str, Any] = {}
+    exec(net.source().text, known)
+    twin = known["Net"]()
+    twin.load_state_dict(net.state_dict())
+    c, d = torch.randn(2, 5), torch.randn(2, 5)
+    assert torch.equal(twin(c, d), net(c, d))
+    assert twin.y is twin.part[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from skipseq.declare.vocabulary import call, here, save, take, via
 from skipseq.declare.words import JoinWord, PickWord
 from skipseq.run import Sequential
 
-__all__ = ["Operation", "free_name", "in_a_row", "in_words", "is_keyed"]
+__all__ = ["Operation", "free_name", "in_a_row", "in_words", "is_keyed", "is_numbered_word"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,14 +174,20 @@ class Writer:
 
 
 def labels_of(operations: Sequence[Operation], inputs: tuple[str, ...]) -> dict[str, str]:
-    """A label for each value, which is the key of no layer or part."""
+    """A label for each value, which is the key of no layer, part or word."""
     keys = {each.key or each.name for each in operations if is_keyed(each.entry)}.union(*(each.part for each in operations))
     taken = keys.union(inputs, (each.name for each in operations))
     labels = {}
     for name in [*inputs, *(each.name for each in operations)]:
-        labels[name] = name if name not in keys else free_name(f"{name}_value", taken)
+        is_free = name not in keys and not is_numbered_word(name)
+        labels[name] = name if is_free else free_name(f"{name}_value", taken)
         taken.add(labels[name])
     return labels
+
+
+def is_numbered_word(name: str) -> bool:
+    """Whether a name is like the keys that a sequence gives to its words: ``add_2``."""
+    return NUMBERED_WORD.fullmatch(name) is not None
 
 
 def values(operation: Operation) -> list[str]:
@@ -190,15 +197,19 @@ def values(operation: Operation) -> list[str]:
 
 def in_a_row(operations: Sequence[Operation]) -> list[Operation]:
     """The operations, those of a part that is left and entered again moved into the part around it."""
+    while broken := left_and_entered(operations):
+        operations = [moved(each, broken) for each in operations]
+    return list(operations)
+
+
+def left_and_entered(operations: Sequence[Operation]) -> set[tuple[str, ...]]:
+    """The parts whose operations do not stand in a row."""
     entered: Counter[tuple[str, ...]] = Counter()
     before: tuple[str, ...] = ()
     for operation in operations:
         entered.update(operation.part[:i] for i in range(1, len(operation.part) + 1) if before[:i] != operation.part[:i])
         before = operation.part
-    broken = {part for part, times in entered.items() if times > 1}
-    if not broken:
-        return list(operations)
-    return in_a_row([moved(each, broken) for each in operations])
+    return {part for part, times in entered.items() if times > 1}
 
 
 def moved(operation: Operation, broken: set[tuple[str, ...]]) -> Operation:
@@ -224,8 +235,11 @@ def is_keyed(entry: Any) -> bool:
     return not isinstance(entry, JoinWord | PickWord)
 
 
+#: The keys of words.
+NUMBERED_WORD = re.compile("(add|call|cat|mul|pick|save|sub|take)_[0-9]+")
+
 #: Names that mean something else in a sequence, or are attributes of every module.
-RESERVED = frozenset({"input", "self", *dir(nn.Sequential)})
+RESERVED = frozenset({"input", "self", *dir(Sequential), *vars(nn.Module())})
 
 
 def free_name(wanted: str, taken: Container[str]) -> str:

@@ -95,12 +95,13 @@ def from_darknet(
         largest: the most bytes that the parameters may take.
 
     Raises:
-        FileError: with the line and the section, or the byte in the file of weights, and what was expected there.
+        FileError: with the line and the section, or the byte in the file of weights, and what was expected there; also if there
+            is no such file, and if it has no so many sections.
     """
     sections = read_sections(cfg)
     builder = built(sections, largest)
     net = joined_up(builder, sections)
-    check_layers(layers, len(builder.values), weights is None)
+    check_layers(sections[0].file, layers, len(builder.values), weights is None)
     if weights is None:
         return new(net)
     file = WeightsFile.opened(weights)
@@ -143,9 +144,14 @@ def new(net: Sequential) -> Sequential:
     return net
 
 
-def check_layers(layers: int | None, count: int, new_weights: bool) -> None:
+def check_layers(file: str, layers: int | None, count: int, new_weights: bool) -> None:
     """Refuses a number of sections that are not there, and one without a file."""
-    if layers is not None and new_weights:
-        raise ValueError(f"layers={layers!r} says how many sections weights= covers: pass both, or none of them")
-    if layers is not None and not 1 <= layers <= count:
-        raise ValueError(f"layers={layers!r}: expected a whole number from 1 to {count}, the number of sections behind [net]")
+    if layers is None:
+        return
+    is_whole = isinstance(layers, int) and not isinstance(layers, bool)
+    if not is_whole or not 1 <= layers <= count:
+        expected = f"a whole number from 1 to {count}, the number of sections behind [net]"
+        raise FileError(file, "", "layers= is no number of its sections.", expected, f"layers={layers!r}", "Leave it out.")
+    if new_weights:
+        advice = "Pass both, or none of them."
+        raise FileError(file, "", "layers= says how many sections weights= covers.", "a file of weights", "none", advice)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from skipseq.errors import FileError
 
 from .builder import Stored
-from .sections import Section
+from .sections import Section, open_file
 
 __all__ = ["WeightsFile"]
 
@@ -46,7 +46,7 @@ class WeightsFile:
     @classmethod
     def opened(cls, path: str | os.PathLike[str]) -> WeightsFile:
         """The file, its header read."""
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             header = stream.read(LONG_HEADER)
             size = stream.seek(0, os.SEEK_END)
         if len(header) < SHORT_HEADER:
@@ -108,7 +108,7 @@ class WeightsFile:
 
     def read_into(self, stored: Sequence[Stored]) -> None:
         """Fills the tensors from the file."""
-        with open(self.path, "rb") as stream, torch.no_grad():
+        with open_file(self.path) as stream, torch.no_grad():
             stream.seek(self.start)
             for each in stored:
                 target = getattr(each.module, each.attribute)

@@ -33,8 +33,9 @@ class Block:
 
     @cached_property
     def words(self) -> set[str]:
-        """The names on its path."""
-        return {part for part in self.path.split(".") if not part.isdigit()}
+        """The names on its path, and what they are made of: ``conv_0`` is ``conv`` and ``0``."""
+        names = [part for part in self.path.split(".") if not part.isdigit()]
+        return {*names, *(piece for name in names for piece in name.split("_") if piece)}
 
     @cached_property
     def sums(self) -> tuple[tuple[str, Shape, float], ...]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from skipseq.bridges.graph import free_name
+from skipseq.bridges.graph import free_name, is_numbered_word
 
 from .symbol import Node, Symbol
 
@@ -20,8 +20,11 @@ RUN = "_fwd"
 #: What Gluon calls a container that nobody gave a name.
 SEQUENCE = re.compile("^(?:hybrid)?sequential(?=[0-9]+$)")
 
-#: The longest name, in letters.
-LONGEST = 120
+#: The longest name, in letters, and the longest number that is a key, in digits.
+LONGEST, LONGEST_NUMBER = 120, 6
+
+#: How many parts stand inside each other at most; of further scopes one part is made.
+DEEPEST = 40
 
 
 def readable_names(symbol: Symbol, parameters: Collection[str], scopes: Mapping[str, str] | None = None) -> dict[int, str]:
@@ -57,10 +60,12 @@ class Names:
         operators = [node for node in symbol.needed() if not node.is_variable]
         inputs = [node for node in symbol.needed() if node.is_variable and node.name not in parameters]
         places = by_blocks(operators, scopes) if scopes else by_scopes(operators)
-        self.places = {node.index: place for node, place in zip(operators, places, strict=True)}
         wanted = [place.name for place in places] if scopes else shortest(operators)
-        for node, name in zip([*inputs, *operators], [*(node.name for node in inputs), *wanted], strict=True):
+        for node, name in zip([*inputs, *operators], [*map(input_name, inputs), *wanted], strict=True):
             self.of[node.index] = self.free(name)
+        #: What can be the key of nothing: where there are several inputs, each is known by its name everywhere.
+        self.inputs = {self.of[node.index] for node in inputs} if len(inputs) > 1 else set()
+        self.places = {node.index: with_keys(place, self.inputs) for node, place in zip(operators, places, strict=True)}
 
     def free(self, wanted: str) -> str:
         """A name like the wanted one that is not taken, and is taken now."""
@@ -73,9 +78,19 @@ class Names:
         return name
 
 
+def input_name(node: Node) -> str:
+    """The name of an input, which is none that a sequence gives its words."""
+    return f"{node.name}_value" if is_numbered_word(node.name) else node.name
+
+
 def parts_of(node: Node) -> list[str]:
-    """The parts of a name: its scopes, and what it is called there."""
-    parts = [part for part in node.name.removesuffix(RUN).split("_") if part]
+    """The parts of a name: its scopes, and what it is called there; one that is called as its operator keeps its strokes."""
+    name = node.name.removesuffix(RUN)
+    operator = node.operator.lower().strip("_")
+    start = len(name.rstrip("0123456789")) - len(operator)
+    own = name.startswith(operator, start) and (start == 0 or name[start - 1] == "_") if start >= 0 else False
+    scopes, last = (name[:start], [name[start:]]) if own else (name, [])
+    parts = [*(part for part in scopes.split("_") if part), *last]
     return [SEQUENCE.sub("part", part) for part in parts] or ["layer"]
 
 
@@ -86,7 +101,8 @@ def shortest(nodes: Sequence[Node]) -> list[str]:
     names = [name[shared:] for name in names]
     most = max((len(name) for name in names), default=1)
     different = len({tuple(name) for name in names})
-    depth = next((k for k in range(1, most) if len({tuple(name[-k:]) for name in names}) == different), most)
+    few = range(1, min(most, DEEPEST))
+    depth = next((k for k in few if len({tuple(name[-k:]) for name in names}) == different), most)
     return ["_".join(name[-depth:]) for name in names]
 
 
@@ -102,10 +118,15 @@ def by_scopes(nodes: Sequence[Node]) -> list[Placed]:
     """Where nodes stand by their own names: a scope with several of them is a part."""
     names = [parts_of(node) for node in nodes]
     shared = shared_parts(names)
-    names = [name[shared:] for name in names]
+    names = [merged(name[shared:]) for name in names]
     crowd = Counter(tuple(name[:length]) for name in names for length in range(1, len(name)))
     depths = [max((k for k in range(1, len(name)) if crowd[tuple(name[:k])] > 1), default=0) for name in names]
     return [Placed(tuple(name[:depth]), "_".join(name[depth:])) for name, depth in zip(names, depths, strict=True)]
+
+
+def merged(path: Sequence[str]) -> list[str]:
+    """A path, of whose inner scopes one is made where they are too many."""
+    return [*path[: DEEPEST - 1], "_".join(path[DEEPEST - 1 : -1]), path[-1]] if len(path) > DEEPEST + 1 else list(path)
 
 
 class Placed(NamedTuple):
@@ -119,6 +140,18 @@ class Placed(NamedTuple):
         """Both in one name."""
         path = [*self.part, self.key]
         return "_".join(["layer", *path] if path[0].isdigit() else path)
+
+
+def with_keys(place: Placed, taken: Collection[str]) -> Placed:
+    """A place whose keys a sequence can have."""
+    *part, key = merged([*place.part, place.key])
+    return Placed(tuple(key_like(each, taken) for each in part), key_like(key, taken))
+
+
+def key_like(wanted: str, taken: Collection[str]) -> str:
+    """The key itself, if it is a number or can be a key, else one like it."""
+    is_number = wanted.isascii() and wanted.isdigit() and len(wanted) <= LONGEST_NUMBER
+    return wanted if is_number else free_name(wanted[:LONGEST], taken)
 
 
 def by_blocks(nodes: Sequence[Node], scopes: Mapping[str, str]) -> list[Placed]:
@@ -135,6 +168,11 @@ def by_blocks(nodes: Sequence[Node], scopes: Mapping[str, str]) -> list[Placed]:
     return places
 
 
+def kind_of(part: str) -> str:
+    """A part of a name without its number."""
+    return part.rstrip("_").rstrip("0123456789")
+
+
 def strokes(prefix: str) -> list[str]:
     """The parts of a prefix, each with the stroke behind it."""
     return [f"{part}_" for part in prefix.split("_")[:-1]]
@@ -149,7 +187,8 @@ def placed(name: str, scopes: Mapping[str, str], layers: Collection[str]) -> Pla
             continue
         path = tuple(part for part in scopes[prefix].split(".") if part)
         rest = [part.rstrip("_") for part in parts[length:] if part != "_"]
-        if path and (not rest or (prefix in layers and rest == [parts[length - 1].rstrip("_")])):
+        again = len(rest) == 1 and prefix in layers and kind_of(rest[0]) == kind_of(parts[length - 1])
+        if path and (not rest or again):
             return Placed(path[:-1], path[-1])
         if path and prefix in layers:
             return Placed(path[:-1], "_".join(rest if path[-1].isdigit() else [path[-1], *rest]))

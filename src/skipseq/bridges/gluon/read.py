@@ -21,6 +21,9 @@ from .weights import Weights, weights_of
 
 __all__ = ["from_gluon", "value_names"]
 
+#: What recurrent layers and cells become: the layers themselves, and the states with which they begin.
+RECURRENT = ("RNN", "_rnn_param_concat", "_zeros")
+
 #: What the constructors of PyTorch raise for sizes that do not fit together.
 REFUSALS = (RuntimeError, ValueError, TypeError, OverflowError, IndexError, ZeroDivisionError)
 
@@ -42,14 +45,16 @@ def from_gluon(
 
     The two files are what ``net.export("model")`` writes. In the place of the second, the file of
     ``net.save_parameters(path)`` does too: its names (``encoder.0.weight``) tell the tree of blocks, which is laid over the
-    names in the symbol. Among layers of one type in one scope the counter in the name is the order in which they were made,
-    and thus that of the file; where two kinds of layers look alike in all their shapes, the one of the like name comes first,
-    then the one that the network uses first. Whatever does not fit is an error.
+    names in the symbol. Where blocks and scopes are called the same, their names decide. Else, among layers of one type in one
+    scope, the counter in the name is the order in which they were made, and thus that of the file; where two kinds of layers
+    look alike in all their shapes, the one of the like name comes first, then the one that the network uses first. Whatever
+    does not fit is an error.
 
     The network is in evaluation mode, as one that was exported for inference; ``net.train()`` goes on with training. The
     scopes in the names of the nodes are parts (``unet0_hybridsequential0_conv0_fwd`` is ``part0.conv0``; ``unet0`` is in
     front of all names). With a file of ``save_parameters`` its blocks are, and their keys are those of that file:
     ``encoder.0.weight``. Where a block does not run in a row, those inside it stand in its place: ``encoder_0.0.weight``.
+    A scope whose name can be no key gets one like it, and more than 40 parts inside each other become one.
     One input is called ``"input"``, several keep their names; several results are ``outputs=`` by name.
 
     Args:
@@ -152,7 +157,8 @@ class Converter:
         place = self.names.places[node.index]
         if not before and place.key.isdigit():
             return place.part, place.key
-        return place.part, free_name("_".join(filter(None, ["" if place.key.isdigit() else place.key, before])), ())
+        wanted = "_".join(filter(None, ["" if place.key.isdigit() else place.key, before]))
+        return place.part, free_name(wanted, self.names.inputs)
 
     def seen(self, node: Node) -> GluonNode:
         """What the operator sees of a node."""
@@ -184,6 +190,10 @@ class Converter:
 
     def unknown(self, node: Node) -> FileError:
         """The error of an operator that nobody reads."""
+        if node.operator in RECURRENT:
+            problem, expected = "The network is recurrent: it runs step by step.", "a network without steps"
+            advice = "Write this part with nn.LSTM, nn.GRU or nn.RNN, and export what stands before it and behind it."
+            return self.symbol.fault(node, problem, expected, node.operator, advice)
         known = sorted(OPERATORS)
         near = did_you_mean(node.operator, known)
         advice = f"{near} Known are: {', '.join(known)}.".strip()
@@ -242,8 +252,8 @@ def leading_to(outputs: Iterable[str], operations: Sequence[Operation]) -> list[
 def settled(operations: Sequence[Operation]) -> list[Operation]:
     """The operations with keys that no other has in its part; among numbered layers those without a number get theirs."""
     operations = in_a_row(operations)
-    known = {(each.part, each.key) for each in operations if each.key is not None and each.key.isdigit()}
-    known |= {(each.part[:i], key) for each in operations for i, key in enumerate(each.part)}
+    parts = {(each.part[:i], key) for each in operations for i, key in enumerate(each.part)}
+    known = parts | {(each.part, each.key) for each in operations if each.key is not None and each.key.isdigit()}
     numbered = {part for part, key in known if key is not None and key.isdigit()}
     count: Counter[tuple[str, ...]] = Counter()
     placed: list[Operation] = []
@@ -256,7 +266,7 @@ def settled(operations: Sequence[Operation]) -> list[Operation]:
             number = str(count[part])
             if part in numbered and not key.isdigit() and (part, number) not in known:
                 key = number
-            elif (part, key) in used or (not key.isdigit() and (part, key) in known):
+            elif (part, key) in used or (part, key) in parts:
                 key = free_name(each.name, {key for where, key in used | known if where == part and key is not None})
             used.add((part, key))
             count[part] += 1

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from skipseq.errors import FileError, shortened
 
+from .extents import fits
 from .laying import Block, Found, Looks, Scope, Search, Shape
 
 __all__ = ["matched"]
@@ -40,16 +41,39 @@ def matched(
     Raises:
         FileError: if they cannot be laid over each other.
     """
+    found = of_like_names(blocks_of(arrays), names, expected) or laid(arrays, names, expected)
+    if found is None:
+        raise unmatched(arrays, names, file)
+    keys: dict[str, list[str]] = {}
+    for block, last, name in found:
+        keys.setdefault(name, []).append(key_of(block, last))
+    return keys, paths(found)
+
+
+def of_like_names(blocks: Sequence[Block], names: Collection[str], expected: Mapping[str, Shape]) -> list[Found] | None:
+    """All parameters, if the scopes of the symbol are called as the blocks are, behind one prefix: no order matters then."""
+    known = set(names)
+    given = {key_of(block, last).replace(".", "_"): (block, last) for block in blocks for last in block.values}
+    if len(given) != len(known):
+        return None
+    first = next(iter(given))
+    for prefix in sorted(name.removesuffix(first) for name in known if name.endswith(first)):
+        if all(prefix + key in known for key in given):
+            found = [(block, last, prefix + key) for key, (block, last) in given.items()]
+            like = all(fits(tuple(block.values[last].shape), expected.get(name)) for block, last, name in found)
+            return found if like else None
+    return None
+
+
+def laid(arrays: Mapping[str, Tensor], names: Sequence[str], expected: Mapping[str, Shape]) -> list[Found] | None:
+    """All parameters, if the blocks can be laid over the scopes, or nothing."""
     looks = Looks()
     for blocks in orders(blocks_of(arrays)):
         for strict, closed in ((True, True), (True, False), (False, False)):
             found = Search(blocks, scopes_of(names, arrays), expected, strict, closed, looks).run()
             if found is not None:
-                keys: dict[str, list[str]] = {}
-                for block, last, name in found:
-                    keys.setdefault(name, []).append(key_of(block, last))
-                return keys, paths(found)
-    raise unmatched(arrays, names, file)
+                return found
+    return None
 
 
 def key_of(block: Block, last: str) -> str:

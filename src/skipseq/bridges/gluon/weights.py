@@ -76,11 +76,20 @@ def statistics(symbol: Symbol) -> set[str]:
 
 
 def as_parameters(symbol: Symbol, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The values as parameters, and the batch statistics as they are."""
-    plain = statistics(symbol)
+    """The values as parameters, constants as such that are not trained, and the batch statistics as they are."""
+    plain, fixed = statistics(symbol), constants(symbol)
     return {
-        name: value if name in plain else nn.Parameter(value, requires_grad=value.is_floating_point())
+        name: value if name in plain else nn.Parameter(value, requires_grad=value.is_floating_point() and name not in fixed)
         for name, value in values.items()
+    }
+
+
+def constants(symbol: Symbol) -> set[str]:
+    """The variables that Gluon made with ``params.get_constant``; it says so in the name of what fills them."""
+    return {
+        node.name
+        for node in symbol.nodes
+        if node.is_variable and node.attributes.get("__init__", "").startswith(f"Constant_{node.name}_")
     }
 
 

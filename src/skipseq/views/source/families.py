@@ -95,11 +95,15 @@ class Families:
         if draft not in self.outside:
             found: dict[int, None] = {}
             for tree in self.trees_of(draft):
-                found |= dict.fromkeys(each.identity for each in shared_in(tree))
-                for inner in drafts_in(tree):
-                    found |= dict.fromkeys(self.find_outside(inner))
+                found |= dict.fromkeys(self.asked_by(tree))
             self.outside[draft] = [each for each in found if each not in self.owned[draft]]
         return self.outside[draft]
+
+    def asked_by(self, tree: Tree) -> Iterator[int]:
+        """The modules that have to be there before a tree is built: those in it, and those that its classes are given."""
+        yield from (each.identity for each in shared_in(tree))
+        for inner in drafts_in(tree):
+            yield from self.find_outside(inner)
 
     # Equal classes
 
@@ -142,7 +146,7 @@ class Families:
             for key, tree in draft.children.items():
                 if tree == Shared(identity, (key,)):
                     return f"self.{draft.titles[key]}"
-                if identity in (each.identity for each in shared_in(tree)):
+                if identity in self.asked_by(tree):
                     break
         return names.new(self.key_name(identity))
 
