@@ -48,7 +48,7 @@ def from_gluon(
     names in the symbol. Where blocks and scopes are called the same, their names decide. Else, among layers of one type in one
     scope, the counter in the name is the order in which they were made, and thus that of the file; where two kinds of layers
     look alike in all their shapes, the one of the like name comes first, then the one that the network uses first. Whatever
-    does not fit is an error.
+    does not fit is an error. Give the file of ``net.export`` where there is one: its names leave nothing to find out.
 
     The network is in evaluation mode, as one that was exported for inference; ``net.train()`` goes on with training. The
     scopes in the names of the nodes are parts (``unet0_hybridsequential0_conv0_fwd`` is ``part0.conv0``; ``unet0`` is in
