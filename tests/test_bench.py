@@ -1,5 +1,6 @@
 """The benchmarks run, compare before they measure, and memory stays at the bound. Timings are never asserted."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ BENCH = Path(__file__).parent.parent / "bench"
 sys.path.insert(0, str(BENCH))
 
 import common  # noqa: E402
+import files  # noqa: E402
 import memory  # noqa: E402
 import networks  # noqa: E402
 import overhead  # noqa: E402
@@ -115,6 +117,35 @@ class TestScale:
         assert len(scale.format_rows(rows).splitlines()) == 2 + len(rows)
 
 
+class TestFiles:
+    def test_every_version_gets_a_row(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(files, "peak_of", lambda *_: files.MEGABYTE)  # each would be a process of its own
+        rows = files.run(megabytes=1, repeat=1)
+        assert [row.version for row in rows] == list(files.VERSIONS)
+        assert {row.holds for row in rows if row.version.startswith("skipseq")} == {"network and weights"}
+        assert all(row.weights == sum(each.numel() * 4 for each in files.build(1).parameters()) for row in rows)
+        assert len(files.format_rows(rows).splitlines()) == 2 + len(rows)
+
+    def test_a_network_that_is_read_wrong_is_noticed(self) -> None:
+        one, other = files.build(1), files.build(1)
+        with pytest.raises(AssertionError):
+            files.verify_same(one, other)
+        other.load_state_dict(one.state_dict())
+        files.verify_same(one, other)
+
+    def test_the_disk_is_waited_for_again(self, tmp_path: Path) -> None:
+        wait = os.fsync
+        files.write_ours_without_waiting(files.build(1), str(tmp_path / "network"))
+        assert os.fsync is wait
+
+    @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+    def test_the_peak_of_what_is_read_holds_the_weights(self, tmp_path: Path) -> None:
+        net, path = files.build(8), str(tmp_path / "network")
+        files.write_ours(net, path)
+        peak = files.peak_of("read", "skipseq", path, 8)
+        assert sum(each.numel() * 4 for each in net.parameters()) * 0.9 < peak
+
+
 class TestReport:
     def test_a_table_is_replaced(self) -> None:
         text = "a\n<!-- memory -->\nold\n<!-- end -->\nb\n<!-- scale -->\n<!-- end -->\n"
@@ -125,5 +156,5 @@ class TestReport:
             report.replace_table("", "memory", "new")
 
     def test_the_readme_has_a_place_for_every_table(self) -> None:
-        for name in ("machine", "overhead", "memory", "scale"):
+        for name in ("machine", "overhead", "memory", "scale", "files"):
             assert report.replace_table(report.README.read_text(), name, "| |")

@@ -428,3 +428,38 @@ def test_networks_are_written_by_their_endings(folder: Path) -> None:
         read_network("net.safetensors", "net.safetensors")
     with pytest.raises(FileError, match="it cannot be opened"):
         read_network("nowhere.yaml")
+
+
+@pytest.mark.parametrize("suffix", [".py", ".yaml", ".safetensors"])
+def test_a_place_that_takes_no_file_is_told_by_its_own_name(suffix: str, folder: Path) -> None:
+    path = folder / "missing" / f"net{suffix}"
+    with pytest.raises(FileError, match="received No such file or directory") as caught:
+        write_network(Sequential(nn.ReLU()), path)
+    assert caught.value.file == str(path)
+    assert ".part" not in str(caught.value)
+    (folder / f"folder{suffix}").mkdir()
+    with pytest.raises(FileError, match="received Is a directory"):
+        write_network(Sequential(nn.ReLU()), folder / f"folder{suffix}")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder in which nobody can write")
+@pytest.mark.parametrize("command", ["convert -o /proc/x.py", "source -o /proc/x.py", "draw -o /proc/x.svg"])
+def test_the_file_beside_the_file_is_not_named(command: str, folder: Path, typed: Typed) -> None:
+    name, *options = command.split()
+    said = refused(typed(name, "model.py:own" if name != "convert" else "residual.cfg", *options), 1)
+    assert "No such file or directory" in said
+    assert ".part" not in said
+
+
+def test_an_open_part_and_shared_layers_become_python(folder: Path, typed: Typed) -> None:
+    text = "from torch import nn\nfrom skipseq import Sequential, add, cat\nlayer = nn.Linear(4, 4)\n"
+    (folder / "parts.py").write_text(text + "part = Sequential(layer, add('x'), nn.ReLU(), layer)\n")
+    for target in (
+        "convert parts.py:part -o one.py",
+        "convert one.py:part -o two.safetensors",
+        "convert two.safetensors -o 3.py",
+    ):
+        done(typed(*target.split()))
+    for net in (python(folder / "one.py"), Sequential.from_file(folder / "two.safetensors"), python(folder / "3.py")):
+        assert list(net.wiring.needs) == ["x"]
+        assert net[0] is net[3]

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 from typer.testing import CliRunner, Result
 
-from skipseq import Residual, Sequential, add, call, cat, save
+from skipseq import Residual, Sequential, add, call, cat, save, via
 from skipseq.bridges.words_file import words_file
 from skipseq.cli.app import app
 from skipseq.declare.functions import Expression
@@ -217,6 +217,42 @@ def test_blocks_and_names_of_plain_parts() -> None:
     assert "from collections import OrderedDict" in text
     assert "from skipseq import Residual, Sequential, add" in text
     assert list(run(text)["net"].state_dict()) == list(net.state_dict())
+
+
+def test_a_part_with_needs_is_written() -> None:
+    part = Sequential(nn.Linear(4, 4), cat("x1"), nn.Linear(8, 4), add("x2"))
+    text = words_file(part, "decoder")
+    assert "\n# needs x1, x2\ndecoder = Sequential(\n" in text
+    assert run(text)["decoder"].wiring == part.wiring
+
+
+@pytest.mark.parametrize("name", ["a b", "class", ""])
+def test_a_variable_has_a_name(name: str) -> None:
+    with pytest.raises(ConversionError, match=f"{name!r} is no name of a variable"):
+        words_file(Sequential(nn.ReLU()), name)
+
+
+def test_shared_layers_stay_shared() -> None:
+    shared, whole = nn.Linear(4, 4), Sequential(nn.Linear(4, 4), add("input"))
+    inside = Sequential(shared, add(via("input", shared)))
+    net = Sequential(("first", shared), whole, nn.ReLU(), inside, whole, shared, nn.ReLU())
+    text = words_file(net)
+    assert text.endswith(
+        ")\n# One layer at several places, with the same weights.\n"
+        "net.set_submodule('3.0', net.get_submodule('first'))\n"
+        "net.set_submodule('3.add_0.0', net.get_submodule('first'))\n"
+        "net.set_submodule('4', net.get_submodule('1'))\n"
+        "net.set_submodule('5', net.get_submodule('first'))\n"
+    )
+    again = run(text)["net"]
+    assert str(again) == str(net)
+    assert len(list(again.parameters())) == len(list(net.parameters())) == 4
+    again.load_state_dict(net.state_dict())
+    value = torch.randn(2, 4)
+    assert torch.equal(again(value), net(value))
+    again(value).sum().backward()
+    net(value).sum().backward()
+    assert all(torch.equal(one.grad, other.grad) for one, other in zip(again.parameters(), net.parameters(), strict=True))
 
 
 def test_a_lambda_cannot_be_written() -> None:

@@ -475,3 +475,11 @@ def test_faults_of_a_wiring_are_data() -> None:
     assert len(caught.value.faults) == 2
     assert pickle.loads(pickle.dumps(caught.value)).faults == caught.value.faults
     assert str(caught.value).startswith("2 faults in Sequential\n")
+
+
+def test_a_network_with_very_many_faults_tells_the_first_ones() -> None:
+    with pytest.raises(WiringError) as raised:
+        Sequential(nn.Linear(2, 2), *[add(f"x{i}", f"y{i}") for i in range(500)])
+    assert len(raised.value.faults) >= 500
+    assert str(raised.value).endswith(f"\n  and {len(raised.value.faults) - 20} more.")
+    assert len(str(raised.value).splitlines()) < 100

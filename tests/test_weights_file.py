@@ -620,3 +620,16 @@ def test_other_processors_are_refused(path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "byteorder", "big")
     assert "keeps numbers the other way round" in refused(lambda: net.to_file(path))
     assert "keeps numbers the other way round" in refused(lambda: Sequential.from_file(path))
+
+
+def test_a_text_of_more_than_a_million_letters_has_a_file(path: Path) -> None:
+    names = [f"a{'_name' * 180}{i}" for i in range(1200)]
+    net = Sequential(*((name, nn.Identity()) for name in names))
+    net.to_file(path)
+    assert len(header(path)["__metadata__"]["network"]) > 1 << 20
+    assert [name for name, _ in Sequential.from_file(path).named_children()] == names
+
+
+def test_a_text_may_have_ten_thousand_layers() -> None:
+    net = Sequential.from_yaml("skipseq: 1\nnetwork:\n" + "- nn.Identity()\n" * 10_100)
+    assert len(net) == 10_100

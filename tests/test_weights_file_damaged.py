@@ -355,7 +355,7 @@ UNFIT: list[tuple[str, dict[str, Any], int, str]] = [
     ("a text without a version", {"__metadata__": {"network": told("nn.ReLU()")}}, 0, "received version None"),
     ("a text that is none", metadata_of("import os"), 0, "expected 'skipseq: 1' in the first line"),
     ("code", metadata_of(told('\'__import__("os").system("true")\'')), 0, "cannot be read as a network."),
-    ("a text too long", metadata_of("#" * (1 << 21)), 0, "it is too long for the text of a network"),
+    ("a text too long", metadata_of("#" * (1 << 23)), 0, "it is too long for the text of a network"),
 ]
 
 

@@ -188,3 +188,12 @@ def test_long_names_are_written(path: Path) -> None:
     net = network()
     net.to_file(str(long))
     assert torch.equal(values(Sequential.from_file(str(long))), values(net))
+
+
+def test_names_of_every_kind_are_names(path: Path) -> None:
+    net = network()
+    for name in (os.fsencode(path), path.with_name("ünï 文 (1).bin"), str(path.with_suffix(""))):
+        net.to_file(name)
+        assert torch.equal(values(Sequential.from_file(name)), values(net))
+    with pytest.raises(FileError, match="received embedded null byte"):
+        net.to_file("a\0b.safetensors")

@@ -215,3 +215,56 @@ def test_random_rows_are_read_or_refused(rows: list[Any], head: str) -> None:
     net = read_or_refused(lambda data: from_yolo(data.decode(), size=64, largest=1 << 26), text.encode())
     if net is not None:
         assert str(net).startswith("Sequential(")
+
+
+# What is asked for
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("channels", 0, "a whole number from 1 to 65536"),
+        ("channels", -1, "a whole number from 1 to 65536"),
+        ("channels", 1.5, "a whole number from 1 to 65536"),
+        ("classes", 0, "a whole number from 1 to 65536"),
+        ("classes", "80", "a whole number from 1 to 65536"),
+        ("classes", True, "a whole number from 1 to 65536"),
+        ("size", "640", "a whole number of pixels, or a height and a width"),
+        ("size", 0, "a whole number of pixels, or a height and a width"),
+        ("size", (64, 64, 64), "a whole number of pixels, or a height and a width"),
+        ("size", (64, -64), "a whole number of pixels, or a height and a width"),
+    ],
+)
+def test_a_wrong_argument_is_named(name: str, value: Any, expected: str) -> None:
+    assert told(file_of(ROW), **{name: value}) == [
+        "a model file cannot be read as a network.",
+        f"  the argument {name}= is wrong",
+        f"  expected {expected}",
+        f"  received {value!r}",
+        f"  Leave {name}= out, or write such a number.",
+    ]
+
+
+@pytest.mark.parametrize("source", [None, {"nc": 3}, b"nc: 3", 5])
+def test_what_is_neither_a_text_nor_a_path_is_told(source: Any) -> None:
+    assert told(source)[1:] == [
+        "  neither a text nor a path",
+        "  expected a text, or the path of a file",
+        f"  received {source!r}",
+        "  Write from_yolo('model.yaml').",
+    ]
+
+
+@pytest.mark.parametrize("source", ["yolov8n", "models/yolov8n.pt", "~/nets/v5"])
+def test_a_name_without_an_ending_is_taken_for_a_file(source: str) -> None:
+    assert told(source)[:2] == [f"{source} cannot be read as a network.", "  it cannot be opened"]
+
+
+def test_an_activation_is_offered_as_it_is_written() -> None:
+    assert told(file_of(ROW, head="activation: ReLU"))[-1].endswith("Did you mean 'nn.ReLU'?")
+
+
+def test_an_unknown_module_that_reads_a_list_is_told_to_be_unknown() -> None:
+    lines = told(file_of(ROW, "[[-1, 0], 1, Segment, [nc, 32]]", head="nc: 3"))
+    assert lines[1].endswith("row 1 (Segment): this module is not known")
+    assert "registry={'Segment': build}" in lines[-1]

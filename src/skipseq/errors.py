@@ -35,6 +35,10 @@ __all__ = [
 ]
 
 
+#: How many faults are told in full.
+SHOWN = 20
+
+
 class SkipseqError(Exception):
     """The base of all errors of skipseq."""
 
@@ -49,7 +53,8 @@ class WiringError(SkipseqError, ValueError, TypeError, AssertionError):
         self.what = what
         self.faults = tuple(faults)
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        super().__init__(f"{count} in {what}\n" + "\n".join(indented(fault) for fault in self.faults))
+        more = [f"  and {len(self.faults) - SHOWN} more."] if len(self.faults) > SHOWN else []
+        super().__init__("\n".join([f"{count} in {what}", *map(indented, self.faults[:SHOWN]), *more]))
 
     def __reduce__(self) -> tuple[type[WiringError], tuple[str, tuple[str, ...]]]:
         return type(self), (self.what, self.faults)
@@ -118,10 +123,6 @@ class Met:
     def __str__(self) -> str:
         origin = f", from net{self.origin}" if self.origin else ", the input" if self.origin == "" else ""
         return f"{self.name} is {self.what}{origin}{' ' * bool(self.giver)}{self.giver}"
-
-
-#: How many further faults are told in full.
-SHOWN = 20
 
 
 class ValueFault(SkipseqError, RuntimeError):

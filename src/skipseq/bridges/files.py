@@ -74,7 +74,7 @@ def read_network(
     Raises:
         FileError: if one of the files cannot be read, or they do not belong together.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     kind = kind_of(name)
     if kind is None:
         known = ", ".join(READABLE)
@@ -109,7 +109,7 @@ def beginning_of(path: str | os.PathLike[str]) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read(BEGINNING)
-    except OSError:
+    except (OSError, ValueError):  # a ValueError of a name that no file can have
         return b""
 
 
@@ -178,11 +178,12 @@ def write_network(net: Sequential, path: str | os.PathLike[str], name: str = "ne
         FileError: if the ending is another one, or something in the network cannot be written.
         ConversionError: if it cannot be written as Python.
     """
+    path = os.fsdecode(path)
     suffix = Path(path).suffix.lower()
     if suffix not in WRITABLE:
         advice = f"Write {Path(path).stem}.safetensors for a file with the weights, .yaml for the text alone, .py for Python."
         expected = f"a name that ends in one of {', '.join(WRITABLE)}"
-        raise FileError(os.fspath(path), "", "its ending is none that is written", expected, suffix or "none", advice, CANNOT)
+        raise FileError(path, "", "its ending is none that is written", expected, suffix or "none", advice, CANNOT)
     if suffix == ".safetensors":
         net.to_file(path)
     elif suffix == ".py":
@@ -190,7 +191,12 @@ def write_network(net: Sequential, path: str | os.PathLike[str], name: str = "ne
 
         from .words_file import words_file
 
-        write_whole(Path(path), words_file(net, name).encode())
+        text = words_file(net, name).encode()
+        try:
+            write_whole(Path(path), text)
+        except (OSError, ValueError) as error:  # a ValueError of a name that no file can have
+            told = getattr(error, "strerror", None) or str(error)
+            raise FileError(path, "", "the file", "a folder to write to", told, "Look at its path.", CANNOT) from None
     else:
         net.to_yaml(path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
+import keyword
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from torch import nn
 
 import skipseq
 from skipseq.declare.constructors import constructor
-from skipseq.declare.containers import children_of, is_sequence
+from skipseq.declare.containers import children_of, has_state, is_sequence
 from skipseq.declare.functions import Expression, Function
 from skipseq.declare.words import Word
 from skipseq.errors import ConversionError
@@ -56,18 +57,43 @@ def words_file(net: Sequential, name: str = "net") -> str:
         name: the variable that holds it.
 
     Raises:
-        ConversionError: if something in it cannot be written so that Python reads it, a layer of another package for instance.
+        ConversionError: if something in it cannot be written so that Python reads it, a layer of another package for instance;
+            or if the variable has no name.
     """
-    text = str(net)
-    imports, values = imports_of(text, known_names(net))
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ConversionError(f"{name!r} is no name of a variable.\n  Write one of letters and digits: 'net'.")
+    imports, values = imports_of(str(net), known_names(net))
+    text = "\n".join([*assigned(str(net), name), *shared_again(net, name)])
     built: dict[str, Any] = dict(values)
     try:
-        exec(f"{name} = {text}", built)
+        exec(text, built)
     except Exception as error:  # whatever a constructor raises, or Python says to the text of a layer
         raise unwritable(net, values) from error
     if not is_alike(built[name], net):
         raise unwritable(net, values)
-    return "\n".join([*imports, "", f"{name} = {text}", ""])
+    return "\n".join([*imports, "", text, ""])
+
+
+def assigned(printed: str, name: str) -> list[str]:
+    """The lines that give a network its name; what it needs from outside is told in comments above it."""
+    lines = printed.split("\n")
+    start = next(i for i, line in enumerate(lines) if not line.startswith("#"))
+    return [*lines[:start], f"{name} = {lines[start]}", *lines[start + 1 :]]
+
+
+def shared_again(net: Sequential, name: str) -> list[str]:
+    """The lines that make one of those layers that a text in one piece writes several times."""
+    first: dict[int, str] = {}
+    shared: dict[str, str] = {}
+    inside: set[str] = set()
+    for path, module in net.named_modules(remove_duplicate=False):
+        if path.rpartition(".")[0] in inside:
+            inside.add(path)
+        elif has_state(module) and first.setdefault(id(module), path) != path:
+            shared[path] = first[id(module)]
+            inside.add(path)
+    lines = [f"{name}.set_submodule({path!r}, {name}.get_submodule({other!r}))" for path, other in shared.items()]
+    return ["# One layer at several places, with the same weights.", *lines] if lines else []
 
 
 def known_names(net: Sequential) -> dict[str, tuple[Any, str]]:

@@ -95,7 +95,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     mode = mode_of(place)
-    handle, beside = tempfile.mkstemp(dir=place.parent, prefix=f"{place.name[:64]}.", suffix=".part")
+    try:
+        handle, beside = tempfile.mkstemp(dir=place.parent, prefix=f"{place.name[:64]}.", suffix=".part")
+    except OSError as error:  # names the file that was meant, not the one beside it
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

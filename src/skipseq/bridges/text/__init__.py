@@ -147,7 +147,7 @@ def read_file(path: Path) -> Source:
             data = file.read(4 * MOST_CHARACTERS + 1)
     except (OSError, ValueError) as error:
         told = getattr(error, "strerror", None) or str(error)
-        raise FileError(str(path), "", "it cannot be opened", "a file to read", told, "Look at its name and place.") from None
+        raise FileError(str(path), "", "it cannot be opened", "a file to read", told, "Look at its name and place.") from error
     try:
         return Source(str(path), data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

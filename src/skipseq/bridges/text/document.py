@@ -12,7 +12,7 @@ from .faults import Place, Source
 __all__ = ["MOST_CHARACTERS", "MOST_NESTED", "Alias", "Listed", "Mapped", "Node", "Scalar", "parse", "yaml_library"]
 
 #: The largest text that is read, in characters.
-MOST_CHARACTERS = 1 << 20
+MOST_CHARACTERS = 1 << 22
 
 #: How deep lists and mappings, calls and blocks may be nested in one another.
 MOST_NESTED = 100

@@ -34,7 +34,7 @@ def from_file(cls: type[Net], path: str | os.PathLike[str], registry: Mapping[st
     Raises:
         FileError: if the file is damaged, or its text and its weights do not fit together.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     registry = {**own_name(cls), **(registry or {})}
     with opened(name) as file:
         header = header_of(file, name)
@@ -74,7 +74,7 @@ def load_weights(net: Sequential, path: str | os.PathLike[str]) -> None:
     Raises:
         FileError: if the file is damaged, or its tensors are not those of the network.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     with opened(name) as file:
         header = header_of(file, name)
         told = read_details(header.metadata.get("details", "{}") if "skipseq" in header.metadata else "{}", name)
@@ -95,7 +95,7 @@ def opened(name: str) -> BinaryIO:
         return open(name, "rb")
     except (OSError, ValueError) as error:
         told = getattr(error, "strerror", None) or str(error)
-        raise FileError(name, "", "it cannot be opened", "a file to read", told, "Look at its name and place.") from None
+        raise FileError(name, "", "it cannot be opened", "a file to read", told, "Look at its name and place.") from error
 
 
 def header_of(file: BinaryIO, name: str) -> Header:

@@ -39,7 +39,7 @@ def to_file(net: Sequential, path: str | os.PathLike[str], registry: Mapping[str
     Raises:
         FileError: if something in the network cannot be written: what, and what to do.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     writer = Writer(net, registry)
     text = writer.text()
     verify_state(net, name)
@@ -58,9 +58,9 @@ def to_file(net: Sequential, path: str | os.PathLike[str], registry: Mapping[str
         received = f"{len(header) - 8} bytes"
         raise refused(name, "", "the text of the network is too long", f"{LARGEST_HEADER} bytes", received, WEIGHTS_ALONE)
     try:
-        write(Path(path), header, [place.tensor for place in places])
-    except OSError as error:
-        told = error.strerror or str(error)
+        write(Path(name), header, [place.tensor for place in places])
+    except (OSError, ValueError) as error:  # a ValueError of a name that no file can have
+        told = getattr(error, "strerror", None) or str(error)
         advice = "Look at its path, and at the place that is left on the disk. What was there before is there still."
         raise refused(name, "", "the disk does not take it", "a folder with enough place", told, advice) from None
 

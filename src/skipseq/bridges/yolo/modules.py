@@ -164,15 +164,16 @@ def maker(row: Row, settings: Settings, style: Style, registry: Mapping[str, Any
     times = settings.times(row.times)
     if row.module in registry:
         return of_registry(row, settings, registry[row.module], times), times
+    name = row.module.removeprefix("torch.")
+    plain = name.startswith("nn.") and name.removeprefix("nn.") in PLAIN
+    if not plain and name not in KNOWN:
+        raise unknown(row, registry)
     if row.many:
         expected, received = "one row, as -1", f"a list of {len(row.reads)}"
         raise row.fault("it reads a list", expected, received, "Write a Concat before it, if several are meant.")
-    name = row.module.removeprefix("torch.")
-    if name.removeprefix("nn.") in PLAIN and name.startswith("nn."):
+    if plain:
         layer = getattr(nn, name.removeprefix("nn."))
         return repeated(row, lambda channels: layer(*plain_arguments(row)), times), times
-    if name not in KNOWN:
-        raise unknown(row, registry)
     module = KNOWN[name]
     given = arguments(row, module.build)
     if given and name not in UNSCALED and name != "nn.BatchNorm2d":

@@ -6,15 +6,20 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from skipseq.errors import FileError
 from skipseq.run import Sequential
 from skipseq.run.stored import LARGEST
 
+from .arguments import is_whole
 from .planner import Planner
 from .rows import Row, read_rows
 from .settings import Settings, read_settings
 from .source import composed, read_source
 
 __all__ = ["from_yolo"]
+
+#: How many channels images, and classes objects, may have.
+MOST_CLASSES = 1 << 16
 
 
 def from_yolo(
@@ -77,13 +82,32 @@ def from_yolo(
         FileError: with the line and column of what is wrong, and what was expected there.
         ImportError: if PyYAML is not installed.
     """
+    verify_asked(channels, classes, size)
     settings, rows = read_file(source, scale, classes)
-    height, width = size if isinstance(size, tuple) else (size, size)
+    height, width = size if isinstance(size, tuple | list) else (size, size)
     images = (1, channels or settings.channels or 3, height, width)
     planner = Planner(settings, registry or {}, images, largest)
     for row in rows:
         planner.put(row, last=row is rows[-1])
     return planner.network()
+
+
+def verify_asked(channels: Any, classes: Any, size: Any) -> None:
+    """Refuses what no network can be asked for.
+
+    Raises:
+        FileError: naming the argument.
+    """
+    sizes = size if isinstance(size, tuple | list) else (size, size)
+    count = f"a whole number from 1 to {MOST_CLASSES}"
+    for name, value, expected, fits in (
+        ("channels", channels, count, channels is None or is_whole(channels, 1, MOST_CLASSES)),
+        ("classes", classes, count, classes is None or is_whole(classes, 1, MOST_CLASSES)),
+        ("size", size, "a whole number of pixels, or a height and a width", len(sizes) == 2 and all(map(is_whole, sizes))),
+    ):
+        if not fits:
+            advice = f"Leave {name}= out, or write such a number."
+            raise FileError("a model file", "", f"the argument {name}= is wrong", expected, repr(value), advice)
 
 
 def read_file(source: str | os.PathLike[str], scale: str | None, classes: int | None) -> tuple[Settings, list[Row]]:

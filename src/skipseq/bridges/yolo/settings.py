@@ -223,7 +223,7 @@ def layer_of(text: Any) -> Callable[[], nn.Module]:
     """
     found = LAYER.fullmatch(text) if isinstance(text, str) else None
     if not found or found[1] not in ACTIVATIONS:
-        raise ValueError("It is none of them." + did_you_mean(found[1] if found else str(text), ACTIVATIONS))
+        raise ValueError("It is none of them." + did_you_mean(str(text), [f"nn.{name}" for name in ACTIVATIONS]))
     given = [part.rpartition("=") for part in (found[2] or "").split(",") if part.strip()]
     positional = [argument(value) for name, _, value in given if not name]
     named = {name.strip(): argument(value) for name, _, value in given if name}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from skipseq.errors import FileError
+from skipseq.errors import FileError, shortened
 
 __all__ = ["Node", "Source", "composed", "read_source"]
 
@@ -26,6 +26,10 @@ LONGEST_NUMBER = 40
 
 #: Numbers that YAML takes for texts, as ``1e-3``.
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+#: A string that is a path: it ends as one, or is made of nothing but what names are made of, which no model file is.
+PATH = re.compile(r".*\.ya?ml|[\w./\\~-]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,17 @@ def scalar(kind: str, text: str) -> Any:
 
 
 def read_source(source: str | os.PathLike[str]) -> Source:
-    """The text that is meant: a string is a text unless it ends as the name of a YAML file.
+    """The text that is meant: a string is a text unless it looks like the name of a file.
 
     Raises:
         FileError: if the file cannot be read, is no UTF-8, or is too long.
     """
-    if isinstance(source, str) and ("\n" in source or not source.lower().endswith((".yaml", ".yml"))):
+    if not isinstance(source, str | os.PathLike):
+        advice = "Write from_yolo('model.yaml')."
+        raise FileError(
+            "the text", "", "neither a text nor a path", "a text, or the path of a file", shortened(repr(source)), advice
+        )
+    if isinstance(source, str) and ("\n" in source or not PATH.fullmatch(source)):
         name, data = "the text", source.encode("utf-8", "surrogatepass")
     else:
         name, data = os.fspath(source), read_bytes(os.fspath(source))
@@ -138,7 +147,7 @@ def read_bytes(path: str) -> bytes:
             return file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise FileError(path, "", "it cannot be opened", "a YAML file", reason, "Is the path right?") from None
+        raise FileError(path, "", "it cannot be opened", "a YAML file", reason, "Is the path right?") from error
 
 
 def composed(source: Source) -> Node:
