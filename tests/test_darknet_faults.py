@@ -225,7 +225,7 @@ def test_a_number_of_sections_that_is_none(tmp_path: Path, layers: Any) -> None:
 
 def test_a_missing_file_is_an_error_of_the_file(tmp_path: Path) -> None:
     for files in ((tmp_path / "none.cfg",), (SMALL, tmp_path / "none.weights")):
-        with pytest.raises(FileError, match="There is no file to read") as caught:
+        with pytest.raises(FileError, match="it cannot be opened") as caught:
             from_darknet(*files)
         assert caught.value.file == str(files[-1])
         assert isinstance(caught.value.__cause__, FileNotFoundError)

@@ -224,7 +224,7 @@ def test_a_sparse_array_says_what_to_do(tmp_path: Path) -> None:
     ("name", "reason"), [("nothing.params", "No such file or directory"), ("", "a folder, a pipe or a device")]
 )
 def test_what_is_no_file_is_refused(tmp_path: Path, name: str, reason: str) -> None:
-    with pytest.raises(FileError, match="There is no file to read") as caught:
+    with pytest.raises(FileError, match="it cannot be opened") as caught:
         read_params(tmp_path / name)
     assert caught.value.received == reason
 

@@ -232,10 +232,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         assert "no text in UTF-8" in str(refusal(Path("/bin/sh")))
         if Path("/dev/zero").exists():
-            assert refusal(Path("/dev/zero")).problem in (
-                "it is too long for the text of a network",
-                "it is no YAML: a character",
-            )
+            assert refusal(Path("/dev/zero")).received == "a folder, a pipe or a device"
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -413,7 +413,7 @@ def test_a_file_without_memory_for_it_is_refused(path: Path, monkeypatch: pytest
     ("make", "text"),
     [
         (lambda path: None, "No such file or directory"),
-        (lambda path: path.mkdir(), "Is a directory"),
+        (lambda path: path.mkdir(), "a folder, a pipe or a device"),
     ],
 )
 def test_what_cannot_be_opened_is_told(make: Callable[[Path], Any], text: str, path: Path) -> None:

@@ -132,9 +132,9 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert told(path) == [
         f"{path} cannot be read as a network.",
         "  it cannot be opened",
-        "  expected a YAML file",
+        "  expected a file to read",
         "  received No such file or directory",
-        "  Is the path right?",
+        "  Look at its name and place.",
     ]
 
 
@@ -148,10 +148,10 @@ def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
     path = tmp_path / "model.yaml"
     path.write_bytes(b"nc: 3\n# caf\xe9\n")
     assert told(path)[1:] == [
-        "  byte 11: it is no text",
+        "  byte 11: it is no text in UTF-8",
         "  expected UTF-8",
         "  received the byte 0xe9",
-        "  Save the file as UTF-8.",
+        "  Save the file as UTF-8 in an editor.",
     ]
 
 

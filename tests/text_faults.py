@@ -212,7 +212,7 @@ HOSTILE = {
     "memory in a default": BLOCKS + "  b(x=nn.Linear(100000000, 100000000)): [x]\nnetwork: ['b()']",
     "memory in three dimensions": HEAD + "  - nn.Bilinear(100000, 100000, 100000)",
     "numbers that overflow": HEAD + "  - nn.Linear(1000000000000000000, 1000000000000000000)",
-    "many parts": HEAD + "  - nn.ReLU()\n" * 45_000,
+    "many parts": HEAD + "  - nn.ReLU()\n" * 25_000,
     "many faults": HEAD + "  - nn.Rel()\n" * 12_000,
     "many aliases": HEAD + "  - &a nn.ReLU()\n" + "  - *a\n" * 60_000,
     "parts in parts": HEAD + "  - " + "nn.Sequential(" * 80 + ", ".join(["nn.ReLU()"] * 5000) + ")" * 80,

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
+from skipseq.bridges.opening import open_file
 from skipseq.errors import FileError, did_you_mean, shortened
 
 from .options import ALIASES, KINDS, UNSUPPORTED, known_options, refused_options
 
-__all__ = ["LARGEST", "LONGEST", "Option", "Section", "open_file", "read_sections"]
+__all__ = ["LARGEST", "LONGEST", "Option", "Section", "read_sections"]
 
 #: The longest file; the longest of Darknet's own has 70,000 bytes.
 MOST_BYTES = 1 << 20
@@ -151,24 +150,6 @@ def read_sections(cfg: str | os.PathLike[str]) -> list[Section]:
     sections = list(sections_of(file, data.decode("utf-8", "replace").removeprefix("\ufeff")))
     check_sections(file, sections)
     return sections
-
-
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    """A file opened for reading, if it is one: no folder, no pipe, no device.
-
-    Raises:
-        FileError: if there is none, or it may not be read.
-    """
-    advice = "Give the path of a file that exists and may be read."
-    parts = os.fspath(path), "", "There is no file to read.", "a file"
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise FileError(*parts, "a folder, a pipe or a device", advice)
-        return Path(path).open("rb")
-    except (OSError, ValueError) as error:  # a ValueError of a name that no file can have
-        if isinstance(error, FileError):
-            raise
-        raise FileError(*parts, getattr(error, "strerror", None) or str(error), advice) from error
 
 
 def sections_of(file: str, text: str) -> Iterator[Section]:

@@ -13,10 +13,11 @@ from typing import BinaryIO
 import torch
 from torch import Tensor, nn
 
+from skipseq.bridges.opening import open_file
 from skipseq.errors import FileError
 
 from .builder import Stored
-from .sections import Section, open_file
+from .sections import Section
 
 __all__ = ["WeightsFile"]
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import stat
 import struct
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
+from skipseq.bridges.opening import open_file
 from skipseq.errors import FileError
 
-__all__ = ["open_file", "read_params", "unreadable"]
+__all__ = ["read_params"]
 
 LIST_MAGIC = 0x112
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -58,25 +57,6 @@ def read_params(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     with open_file(path) as file:
         reader = ParamsReader(os.fspath(path), file, os.fstat(file.fileno()).st_size)
         return reader.read()
-
-
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    """A file opened for reading, if it is one: no folder, no pipe, no device."""
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise unreadable(path, "a folder, a pipe or a device")
-        return Path(path).open("rb")
-    except (OSError, ValueError) as error:
-        if isinstance(error, FileError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise unreadable(path, reason) from error
-
-
-def unreadable(path: str | os.PathLike[str], reason: str) -> FileError:
-    """The error of a path where there is no file to read."""
-    advice = "Give the path of a file that exists and may be read."
-    return FileError(str(os.fspath(path)), "", "There is no file to read.", "a file", reason, advice)
 
 
 @dataclass

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from skipseq.bridges.opening import open_file
 from skipseq.errors import FileError
 
 from .operation import node_place
-from .params import open_file
 
 __all__ = ["Entry", "Node", "Symbol", "read_symbol"]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from skipseq.bridges.opening import decoded, open_file
 from skipseq.errors import FileError
 from skipseq.run import Sequential
 
@@ -142,15 +143,5 @@ def read(source: Any) -> Source:
 
 def read_file(path: Path) -> Source:
     """The text in a file."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(4 * MOST_CHARACTERS + 1)
-    except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or str(error)
-        raise FileError(str(path), "", "it cannot be opened", "a file to read", told, "Look at its name and place.") from error
-    try:
-        return Source(str(path), data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        received = f"the byte 0x{data[error.start]:02x}"
-        advice = "Save the file as UTF-8 in an editor."
-        raise FileError(str(path), f"byte {error.start}", "it is no text in UTF-8", "UTF-8", received, advice) from None
+    with open_file(path) as file:
+        return Source(str(path), decoded(file.read(4 * MOST_CHARACTERS + 1), str(path)))

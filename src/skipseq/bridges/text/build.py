@@ -30,7 +30,7 @@ __all__ = ["Builder", "Given"]
 MOST_ENTRIES = 50_000
 
 #: How many layers may be made.
-MOST_LAYERS = 40_000
+MOST_LAYERS = 20_000
 
 #: How many entries all containers may have together, those of containers in containers counted again.
 MOST_WORK = 200_000

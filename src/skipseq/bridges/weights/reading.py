@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, TypeVar
 import torch
 from torch import Tensor, nn
 
+from skipseq.bridges.opening import open_file
 from skipseq.bridges.text import network_of_text
 from skipseq.bridges.text.names import is_word
 from skipseq.errors import FileError
@@ -36,7 +37,7 @@ def from_file(cls: type[Net], path: str | os.PathLike[str], registry: Mapping[st
     """
     name = os.fsdecode(path)
     registry = {**own_name(cls), **(registry or {})}
-    with opened(name) as file:
+    with open_file(name) as file:
         header = header_of(file, name)
         details = read_details(header.metadata.get("details", "{}"), name)
         net: Net = network_of_text(cls, text_of(header, name), name, registry, meta=True)
@@ -75,7 +76,7 @@ def load_weights(net: Sequential, path: str | os.PathLike[str]) -> None:
         FileError: if the file is damaged, or its tensors are not those of the network.
     """
     name = os.fsdecode(path)
-    with opened(name) as file:
+    with open_file(name) as file:
         header = header_of(file, name)
         told = read_details(header.metadata.get("details", "{}") if "skipseq" in header.metadata else "{}", name)
         parameters = (place for place in places_of(net) if place.is_parameter and not place.tensor.requires_grad)
@@ -83,19 +84,6 @@ def load_weights(net: Sequential, path: str | os.PathLike[str]) -> None:
         details = Details(frozen=tuple(frozen), tied=told.tied, layouts=told.layouts)
         verify_fit(net, header, details, name)
         fill(file, net, header.entries, details, name)
-
-
-def opened(name: str) -> BinaryIO:
-    """A file to read.
-
-    Raises:
-        FileError: if it is not there, or is no file.
-    """
-    try:
-        return open(name, "rb")
-    except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or str(error)
-        raise FileError(name, "", "it cannot be opened", "a file to read", told, "Look at its name and place.") from error
 
 
 def header_of(file: BinaryIO, name: str) -> Header:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from skipseq.bridges.opening import decoded, open_file
 from skipseq.errors import FileError, shortened
 
 __all__ = ["Node", "Source", "composed", "read_source"]
@@ -124,30 +125,13 @@ def read_source(source: str | os.PathLike[str]) -> Source:
     if isinstance(source, str) and ("\n" in source or not PATH.fullmatch(source)):
         name, data = "the text", source.encode("utf-8", "surrogatepass")
     else:
-        name, data = os.fspath(source), read_bytes(os.fspath(source))
+        name = os.fspath(source)
+        with open_file(name) as file:
+            data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         advice = "Is it a model file? Training data and weights are not read here."
         raise FileError(name, "", "it is too long", f"at most {MOST_BYTES} bytes", f"more than {MOST_BYTES} bytes", advice)
-    try:
-        return Source(name, data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        received = f"the byte {data[error.start]:#04x}"
-        advice = "Save the file as UTF-8."
-        raise FileError(name, f"byte {error.start}", "it is no text", "UTF-8", received, advice) from None
-
-
-def read_bytes(path: str) -> bytes:
-    """The bytes of a file, and not many more than it may have.
-
-    Raises:
-        FileError: if it cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return file.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FileError(path, "", "it cannot be opened", "a YAML file", reason, "Is the path right?") from error
+    return Source(name, decoded(data, name))
 
 
 def composed(source: Source) -> Node:
