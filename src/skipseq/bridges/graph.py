@@ -72,18 +72,25 @@ def in_words(operations: Sequence[Operation], inputs: Sequence[str], outputs: Se
         WiringError: if the names do not fit together.
     """
     operations = in_a_row(operations)
-    # What has to be saved is known when everything was written once.
-    saved = Writer(operations, inputs, outputs, frozenset()).written()[1]
-    return Writer(operations, inputs, outputs, saved).written()[0]
+    # What has to be saved is known when everything was gone through once.
+    first = Writer(operations, inputs, outputs, frozenset(), building=False)
+    first.sequence()
+    return Writer(operations, inputs, outputs, frozenset(first.labelled), building=True).sequence()
 
 
 class Writer:
     """Writes the entries of a graph, following the running value; a value is read by its key in its part, else by a label."""
 
     def __init__(
-        self, operations: Sequence[Operation], inputs: Sequence[str], outputs: Sequence[str], saved: frozenset[str]
+        self,
+        operations: Sequence[Operation],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        saved: frozenset[str],
+        building: bool,
     ) -> None:
         self.operations, self.inputs, self.outputs, self.saved = operations, tuple(inputs), tuple(outputs), saved
+        self.building = building
         self.by_name = {each.name: each for each in operations}
         self.running = self.inputs[0]
         self.labels = labels_of(operations, self.inputs)
@@ -91,17 +98,15 @@ class Writer:
         self.labelled: set[str] = set()
         self.received = [self.running]
 
-    def written(self) -> tuple[Sequential, frozenset[str]]:
-        """The sequence, and the values that were read by a label."""
+    def sequence(self) -> Sequential:
+        """The sequence, or where nothing is built yet, an empty one."""
         entries: list[Any] = [save(self.labels[self.running])] if self.running in self.saved else []
         entries += self.entries(self.operations, ())
         if len(self.outputs) == 1 and self.outputs[0] != self.running:
             entries.append(self.take(self.outputs[0], ()))
         named = {"outputs": tuple(self.reference(each, ()) for each in self.outputs)} if len(self.outputs) > 1 else {}
         several = self.inputs if len(self.inputs) > 1 else None
-        # The names are complete only when everything is saved that is read by a label.
-        whole = Sequential(*entries, inputs=several, **named) if self.labelled <= self.saved else Sequential()
-        return whole, frozenset(self.labelled)
+        return Sequential(*entries, inputs=several, **named) if self.building else Sequential()
 
     def entries(self, operations: Sequence[Operation], part: tuple[str, ...]) -> list[Any]:
         """The entries of the operations that stand in a part, and in the parts inside it."""
@@ -119,7 +124,8 @@ class Writer:
         outside = [each for operation in operations for each in values(operation) if each not in given]
         before = [self.take(outside[0], part)] if outside and self.running not in outside else []
         self.received.append(self.running)
-        inside = Sequential(*self.entries(operations, (*part, key)))
+        entries = self.entries(operations, (*part, key))
+        inside = Sequential(*entries) if self.building else Sequential()
         self.received.pop()
         return [*before, (key, inside)]
 

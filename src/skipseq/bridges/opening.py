@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from skipseq.errors import FileError
 
-__all__ = ["decoded", "open_file"]
+__all__ = ["decoded", "open_file", "yaml_library"]
 
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:
@@ -38,3 +38,16 @@ def decoded(data: bytes, file: str) -> str:
     except UnicodeDecodeError as error:
         received, advice = f"the byte {data[error.start]:#04x}", "Save the file as UTF-8 in an editor."
         raise FileError(file, f"byte {error.start}", "it is no text in UTF-8", "UTF-8", received, advice) from None
+
+
+def yaml_library(what: str) -> Any:
+    """The library that reads YAML, which ``what`` needs.
+
+    Raises:
+        ImportError: if it is not installed.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise ImportError(f"{what} needs the library PyYAML.\n  Write pip install 'skipseq[yaml]'.") from None
+    return yaml

@@ -62,7 +62,7 @@ def words_file(net: Sequential, name: str = "net") -> str:
     """
     if not name.isidentifier() or keyword.iskeyword(name):
         raise ConversionError(f"{name!r} is no name of a variable.\n  Write one of letters and digits: 'net'.")
-    imports, values = imports_of(str(net), known_names(net))
+    imports, values = imports_of(str(net), known_names(net, str(net)))
     text = "\n".join([*assigned(str(net), name), *shared_again(net, name)])
     built: dict[str, Any] = dict(values)
     try:
@@ -96,10 +96,10 @@ def shared_again(net: Sequential, name: str) -> list[str]:
     return ["# One layer at several places, with the same weights.", *lines] if lines else []
 
 
-def known_names(net: Sequential) -> dict[str, tuple[Any, str]]:
+def known_names(net: Sequential, text: str) -> dict[str, tuple[Any, str]]:
     """The names that the text of a network may use: words, and its own functions and layers, with their imports."""
     known = dict(KNOWN)
-    for word in skipseq.__all__:
+    for word in (each for each in skipseq.__all__ if each in text):  # to name the others would import all bridges
         known[word] = getattr(skipseq, word), f"from skipseq import {word}"
     for thing in things_in(net):
         name, home = getattr(thing, "__name__", None), getattr(thing, "__module__", None)

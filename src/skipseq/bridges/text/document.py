@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from skipseq.bridges.opening import yaml_library
+
 from .faults import Place, Source
 
-__all__ = ["MOST_CHARACTERS", "MOST_NESTED", "Alias", "Listed", "Mapped", "Node", "Scalar", "parse", "yaml_library"]
+__all__ = ["MOST_CHARACTERS", "MOST_NESTED", "Alias", "Listed", "Mapped", "Node", "Scalar", "parse"]
 
 #: The largest text that is read, in characters.
 MOST_CHARACTERS = 1 << 22
@@ -76,19 +78,6 @@ class Alias:
 Node: TypeAlias = Scalar | Listed | Mapped | Alias
 
 
-def yaml_library() -> Any:
-    """The library that reads YAML.
-
-    Raises:
-        ImportError: if it is not installed.
-    """
-    try:
-        import yaml
-    except ImportError:
-        raise ImportError("a network as YAML needs the library PyYAML.\n  Write pip install 'skipseq[yaml]'.") from None
-    return yaml
-
-
 def parse(source: Source) -> Node:
     """The tree of a text.
 
@@ -114,7 +103,7 @@ class Parser:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.yaml = yaml_library()
+        self.yaml = yaml_library("a network as YAML")
         self.anchors: dict[str, Scalar | Listed | Mapped] = {}
         self.open: list[Listed | Mapped] = []
         self.count = 0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from skipseq.bridges.opening import decoded, open_file
+from skipseq.bridges.opening import decoded, open_file, yaml_library
 from skipseq.errors import FileError, shortened
 
 __all__ = ["Node", "Source", "composed", "read_source"]
@@ -141,7 +141,7 @@ def composed(source: Source) -> Node:
         FileError: if it is no YAML, empty, too deep, or holds tags, anchors, aliases, or several documents.
         ImportError: if PyYAML is not installed.
     """
-    yaml = library()
+    yaml = yaml_library("a YAML file")
     try:
         for event in plain_events(source, yaml):
             del event
@@ -177,16 +177,3 @@ def plain_events(source: Source, yaml: Any) -> Iterator[Any]:
         if getattr(event, "tag", None):
             raise source.fault(mark, "tags are not read", "plain values", received, "Remove what starts with '!'.")
         yield event
-
-
-def library() -> Any:
-    """PyYAML.
-
-    Raises:
-        ImportError: if it is not installed.
-    """
-    try:
-        import yaml
-    except ImportError:
-        raise ImportError("a YAML file needs the library PyYAML.\n  Write pip install 'skipseq[yaml]'.") from None
-    return yaml
